@@ -1,0 +1,126 @@
+// Package endpoint keeps TCP addresses: Reserve holds one for the life of a
+// stack, Listen and Serve use it for the life of a process.
+//
+// A reserved address is bound but not listening, so a connection to it is
+// refused while its process is down, yet no other program and no outgoing
+// connection can take it: a killed replica always comes back where its
+// clients look for it.
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Reservation holds one loopback TCP address until Release.
+type Reservation struct {
+	fd   int
+	addr string
+}
+
+// Reserve binds addr, "host:port" with an IPv4 host; port 0 takes a free one.
+// The error says which address is taken.
+func Reserve(addr string) (*Reservation, error) {
+	tcp, err := net.ResolveTCPAddr("tcp4", addr)
+	if err != nil {
+		return nil, fmt.Errorf("reserve %s: %w", addr, err)
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return nil, fmt.Errorf("reserve %s: %w", addr, err)
+	}
+	unix.CloseOnExec(fd)
+	sa := &unix.SockaddrInet4{Port: tcp.Port}
+	copy(sa.Addr[:], tcp.IP.To4())
+	if tcp.Port != 0 {
+		// SO_REUSEPORT would let two stacks of one user share a fixed port.
+		if err := probe(addr); err != nil {
+			unix.Close(fd)
+			return nil, fmt.Errorf("reserve %s: %w", addr, err)
+		}
+	}
+	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	if err == nil {
+		err = unix.Bind(fd, sa)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("reserve %s: %w", addr, err)
+	}
+	bound, err := unix.Getsockname(fd)
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("reserve %s: %w", addr, err)
+	}
+	in4 := bound.(*unix.SockaddrInet4)
+	host := net.IP(in4.Addr[:]).String()
+	return &Reservation{fd: fd, addr: net.JoinHostPort(host, fmt.Sprint(in4.Port))}, nil
+}
+
+// probe fails when any other socket holds addr.
+func probe(addr string) error {
+	l, err := net.Listen("tcp4", addr)
+	if err != nil {
+		var sys syscall.Errno
+		if errors.As(err, &sys) {
+			return sys
+		}
+		return err
+	}
+	return l.Close()
+}
+
+// Addr is the reserved "host:port".
+func (r *Reservation) Addr() string { return r.addr }
+
+// Release gives the address back.
+func (r *Reservation) Release() error { return unix.Close(r.fd) }
+
+// Listen listens on addr, which the parent process may hold reserved.
+func Listen(ctx context.Context, addr string) (net.Listener, error) {
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var opt error
+		err := c.Control(func(fd uintptr) {
+			opt = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+		})
+		return errors.Join(err, opt)
+	}}
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	return l, nil
+}
+
+// Serve answers on l with h until ctx ends, then lets open requests finish
+// for at most grace. It closes l. The error is nil after an orderly end.
+func Serve(ctx context.Context, l net.Listener, h http.Handler, grace time.Duration) error {
+	srv := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(l) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	err := srv.Shutdown(stop)
+	<-ended
+	if err != nil {
+		return fmt.Errorf("shut down %s: %w", l.Addr(), err)
+	}
+	return nil
+}
