@@ -1,0 +1,111 @@
+// Package events is what travels on the topics. Encode an Event to publish
+// it, Decode what a consumer was handed.
+//
+// The invariant: what Decode returns without an error is complete for its
+// type, and Encode then Decode gives back the same event.
+package events
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// Topics, and the consumer group that reads each.
+const (
+	OrdersTopic    = "orders-topic"    // written by order, keyed by order id
+	InventoryTopic = "inventory-topic" // written by inventory, keyed by order id
+
+	InventoryGroup = "inventory-group" // inventory reads OrdersTopic
+	OrderGroup     = "order-group"     // order reads InventoryTopic
+)
+
+// Types of events.
+const (
+	OrderCreated      = "order.created"
+	InventoryReserved = "inventory.reserved"
+	InventoryRejected = "inventory.rejected"
+)
+
+// DefaultSKU is what an order without items buys one unit of.
+const DefaultSKU = "sku-0001"
+
+// SKU names the n-th article of the stock, counted from 1.
+func SKU(n int) string { return fmt.Sprintf("sku-%04d", n) }
+
+// Event is the one envelope of all types. Which fields must be set depends on
+// Type: Validate knows.
+type Event struct {
+	Type      string    `json:"event"`
+	EventID   string    `json:"event_id"` // unique: what an inbox remembers
+	OrderID   string    `json:"order_id"`
+	UserID    string    `json:"user_id,omitempty"` // order.created
+	Total     Money     `json:"total"`
+	Timestamp Timestamp `json:"timestamp"`        // when it happened
+	Items     []Item    `json:"items,omitempty"`  // order.created, and what was reserved
+	Reason    string    `json:"reason,omitempty"` // inventory.rejected: for people
+}
+
+// Item is one line of an order.
+type Item struct {
+	SKU      string `json:"sku"`
+	Quantity int64  `json:"quantity"` // units, more than 0
+}
+
+// Encode validates e and writes it as JSON.
+func (e Event) Encode() ([]byte, error) {
+	if err := e.Validate(); err != nil {
+		return nil, fmt.Errorf("encode event %s: %w", e.EventID, err)
+	}
+	b, err := json.Marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("encode event %s: %w", e.EventID, err)
+	}
+	return b, nil
+}
+
+// Decode reads one event. Keys it does not know are ignored, so that an older
+// consumer survives a newer producer; a missing or senseless field is an
+// error that names every such field.
+func Decode(b []byte) (Event, error) {
+	var e Event
+	if err := json.Unmarshal(b, &e); err != nil {
+		return Event{}, fmt.Errorf("decode event: %w", err)
+	}
+	if err := e.Validate(); err != nil {
+		return Event{}, fmt.Errorf("decode event %s: %w", e.EventID, err)
+	}
+	return e, nil
+}
+
+// Validate returns every problem of e, joined.
+func (e Event) Validate() error {
+	var problems []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, fmt.Errorf(format, args...))
+		}
+	}
+	need(e.EventID != "", "event_id is missing")
+	need(e.OrderID != "", "order_id is missing")
+	need(e.Timestamp > 0, "timestamp is missing or not after 1970")
+	need(e.Total >= 0, "total is negative: %s", e.Total)
+	for i, item := range e.Items {
+		need(item.SKU != "", "items[%d].sku is missing", i)
+		need(item.Quantity > 0, "items[%d].quantity is not positive: %d", i, item.Quantity)
+	}
+	switch e.Type {
+	case OrderCreated:
+		need(e.UserID != "", "user_id is missing")
+		need(len(e.Items) > 0, "items are missing")
+	case InventoryReserved:
+		need(len(e.Items) > 0, "items are missing")
+	case InventoryRejected:
+		need(e.Reason != "", "reason is missing")
+	case "":
+		need(false, "event is missing")
+	default:
+		need(false, "event %q is of no known type", e.Type)
+	}
+	return errors.Join(problems...)
+}
