@@ -1,0 +1,46 @@
+package order
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// Config says how one replica of the order service runs.
+type Config struct {
+	Replica    string        `json:"replica"`    // "order-0"
+	Listen     string        `json:"listen"`     // host:port of the API
+	Admin      string        `json:"admin"`      // host:port of health, readiness and metrics
+	Brokers    []string      `json:"brokers"`    // host:port each
+	Database   string        `json:"database"`   // file, shared by all replicas
+	Partitions int           `json:"partitions"` // of each topic
+	Outbox     bool          `json:"outbox"`     // off: events are sent after the commit, from memory
+	Inbox      bool          `json:"inbox"`      // off: only the status machine stops a repeated event
+	Grace      time.Duration `json:"grace"`      // nanoseconds for an orderly end
+}
+
+// Validate returns every problem of c, joined.
+func (c Config) Validate() error {
+	var problems []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, fmt.Errorf(format, args...))
+		}
+	}
+	address := func(name, addr string) {
+		_, _, err := net.SplitHostPort(addr)
+		need(err == nil, "%s %q is not host:port", name, addr)
+	}
+	need(c.Replica != "", "replica is missing")
+	address("listen", c.Listen)
+	address("admin", c.Admin)
+	need(len(c.Brokers) > 0, "brokers are missing")
+	for _, b := range c.Brokers {
+		address("broker", b)
+	}
+	need(c.Database != "", "database is missing")
+	need(c.Partitions > 0, "partitions is not positive: %d", c.Partitions)
+	need(c.Grace > 0, "grace is not positive: %s", c.Grace)
+	return errors.Join(problems...)
+}
