@@ -1,0 +1,93 @@
+package telemetry
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/ordbench/ordbench/system/endpoint"
+)
+
+// readyWithin bounds how long a readiness check may take.
+const readyWithin = 2 * time.Second
+
+// Admin answers for the health of one replica, on an address of its own so
+// that a full service can still be asked how it is:
+//
+//	GET /healthz   200 while the process can answer at all
+//	GET /readyz    200 when it can take work, else 503 and why not
+//	GET /metrics   Prometheus text
+//	GET /breakers  JSON list of breaker states, [] where there are none
+type Admin struct {
+	Addr      string // host:port
+	Component string
+	Replica   string
+	Ready     func(context.Context) error // why it cannot take work; nil: always ready
+	Breakers  func() any                  // a JSON-able list; nil: none
+	Registry  *prometheus.Registry        // nil: a new one
+}
+
+// Serve listens on Addr and answers until ctx ends. Its error says that the
+// address could not be had, or that the listener broke.
+func (a Admin) Serve(ctx context.Context) error {
+	l, err := endpoint.Listen(ctx, a.Addr)
+	if err != nil {
+		return fmt.Errorf("admin: %w", err)
+	}
+	if err := endpoint.Serve(ctx, l, a.Handler(), time.Second); err != nil {
+		return fmt.Errorf("admin: %w", err)
+	}
+	return nil
+}
+
+// Handler answers the admin routes.
+func (a Admin) Handler() http.Handler {
+	reg := a.Registry
+	if reg == nil {
+		reg = NewRegistry(a.Component, a.Replica)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		text(w, http.StatusOK, "alive")
+	})
+	mux.HandleFunc("GET /readyz", a.readyz)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /breakers", a.breakers)
+	return mux
+}
+
+func (a Admin) readyz(w http.ResponseWriter, r *http.Request) {
+	if a.Ready != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), readyWithin)
+		defer cancel()
+		if err := a.Ready(ctx); err != nil {
+			text(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
+	}
+	text(w, http.StatusOK, "ready")
+}
+
+func (a Admin) breakers(w http.ResponseWriter, _ *http.Request) {
+	body := []byte("[]")
+	if a.Breakers != nil {
+		var err error
+		if body, err = json.Marshal(a.Breakers()); err != nil {
+			text(w, http.StatusInternalServerError, err.Error())
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(append(body, '\n'))
+}
+
+func text(w http.ResponseWriter, code int, line string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(code)
+	fmt.Fprintln(w, line)
+}

@@ -1,0 +1,113 @@
+package telemetry
+
+import (
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// StatusHungUp is the code counted for a client that went away before it was
+// answered. It is never sent.
+const StatusHungUp = 499
+
+// Requests counts the HTTP requests of one server. Wrap each handler with
+// Route.
+type Requests struct {
+	count    *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	inFlight prometheus.Gauge
+}
+
+// NewRequests registers the request metrics with reg.
+func NewRequests(reg prometheus.Registerer) *Requests {
+	m := &Requests{
+		count: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: MetricRequests,
+			Help: "HTTP requests answered, by route and code.",
+		}, []string{"route", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    MetricDuration,
+			Help:    "Seconds from a request's header to the end of its answer.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"route", "code"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: MetricInFlight,
+			Help: "HTTP requests being answered.",
+		}),
+	}
+	reg.MustRegister(m.count, m.duration, m.inFlight)
+	return m
+}
+
+// series is what one route and code count into, looked up once.
+type series struct {
+	count    prometheus.Counter
+	duration prometheus.Observer
+}
+
+// Route counts what h answers under the given name, which must be one of few:
+// a pattern, never a path.
+func (m *Requests) Route(name string, h http.Handler) http.Handler {
+	var known sync.Map // code -> series
+	find := func(code int) series {
+		if s, ok := known.Load(code); ok {
+			return s.(series)
+		}
+		label := strconv.Itoa(code)
+		s := series{
+			count:    m.count.WithLabelValues(name, label),
+			duration: m.duration.WithLabelValues(name, label),
+		}
+		known.Store(code, s)
+		return s
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		seen := &statusWriter{ResponseWriter: w}
+		m.inFlight.Inc()
+		defer func() {
+			m.inFlight.Dec()
+			s := find(seen.outcome(r))
+			s.count.Inc()
+			s.duration.Observe(time.Since(start).Seconds())
+		}()
+		h.ServeHTTP(seen, r)
+	})
+}
+
+// statusWriter remembers the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(code int) {
+	if w.status == 0 && code >= 200 { // 1xx answers precede the answer
+		w.status = code
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *statusWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *statusWriter) outcome(r *http.Request) int {
+	switch {
+	case w.status != 0:
+		return w.status
+	case r.Context().Err() != nil:
+		return StatusHungUp
+	default:
+		return http.StatusOK // net/http sends it for a handler that wrote nothing
+	}
+}
