@@ -1,0 +1,174 @@
+package system
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// Config says what a stack consists of. Start from DefaultConfig.
+type Config struct {
+	Gateway   GatewayConfig
+	Order     OrderConfig
+	Inventory InventoryConfig
+	Scaling   ScalingConfig
+	Patterns  PatternsConfig
+
+	// Dir holds state and data. "" takes a temporary directory, which is
+	// removed when the stack is closed.
+	Dir string
+	// LogDir holds a log per replica; "" takes Dir/logs.
+	LogDir string
+}
+
+// GatewayConfig is the way in.
+type GatewayConfig struct {
+	Replicas  int
+	Addr      string // host:port of all gateway replicas; "" takes a free loopback port
+	RateLimit RateLimitConfig
+	Breaker   BreakerConfig
+	Timeout   time.Duration // of one request to a service
+}
+
+// RateLimitConfig is what one client may ask for.
+type RateLimitConfig struct {
+	Requests int // 0: no limit
+	Per      time.Duration
+}
+
+// BreakerConfig is when a breaker opens, and for how long.
+type BreakerConfig struct {
+	Failures int // in a row
+	OpenFor  time.Duration
+}
+
+// OrderConfig is the order service.
+type OrderConfig struct{ Replicas int }
+
+// InventoryConfig is the inventory service and its stock.
+type InventoryConfig struct {
+	MinReplicas int
+	MaxReplicas int
+	Work        time.Duration // what one order costs a replica
+	SKUs        int
+	Stock       int64 // units of each SKU
+}
+
+// ScalingConfig is how the inventory follows its load.
+type ScalingConfig struct {
+	By                  string // ScaleByLag or ScaleByNone
+	LagThreshold        int64  // messages that one replica may be behind
+	Partitions          int    // of each topic: the most consumers that can work
+	PollingInterval     time.Duration
+	StabilizationWindow time.Duration // how long a wish for more replicas holds
+}
+
+// What the inventory scales by.
+const (
+	ScaleByLag  = "lag"
+	ScaleByNone = "none"
+)
+
+// PatternsConfig switches each pattern, so that its worth can be measured.
+type PatternsConfig struct {
+	Outbox  bool
+	Inbox   bool
+	Breaker bool
+}
+
+// DefaultConfig is the system of the scenario library: one replica of each
+// service, inventory scaled by lag from 1 to 20, all patterns on.
+func DefaultConfig() Config {
+	return Config{
+		Gateway: GatewayConfig{
+			Replicas:  1,
+			RateLimit: RateLimitConfig{Requests: 100, Per: time.Minute},
+			Breaker:   BreakerConfig{Failures: 5, OpenFor: 30 * time.Second},
+			Timeout:   2 * time.Second,
+		},
+		Order: OrderConfig{Replicas: 1},
+		Inventory: InventoryConfig{
+			MinReplicas: 1,
+			MaxReplicas: 20,
+			Work:        5 * time.Millisecond,
+			SKUs:        1000,
+			Stock:       1_000_000,
+		},
+		Scaling: ScalingConfig{
+			By:                  ScaleByLag,
+			LagThreshold:        100,
+			Partitions:          40,
+			PollingInterval:     time.Second,
+			StabilizationWindow: 30 * time.Second,
+		},
+		Patterns: PatternsConfig{Outbox: true, Inbox: true, Breaker: true},
+	}
+}
+
+// maxReplicas bounds the replicas of any component on one machine.
+const maxReplicas = 100
+
+// Validate returns every problem of c, joined.
+func (c Config) Validate() error {
+	var problems []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, fmt.Errorf(format, args...))
+		}
+	}
+	count := func(name string, n, least int) {
+		need(n >= least && n <= maxReplicas, "%s must be %d to %d, not %d", name, least, maxReplicas, n)
+	}
+	count("gateway replicas", c.Gateway.Replicas, 1)
+	if c.Gateway.Addr != "" {
+		_, _, err := net.SplitHostPort(c.Gateway.Addr)
+		need(err == nil, "gateway address %q is not host:port", c.Gateway.Addr)
+	}
+	need(c.Gateway.RateLimit.Requests >= 0, "rate limit must not be negative: %d", c.Gateway.RateLimit.Requests)
+	need(c.Gateway.RateLimit.Requests == 0 || c.Gateway.RateLimit.Per > 0, "rate limit needs a positive period, not %s", c.Gateway.RateLimit.Per)
+	need(!c.Patterns.Breaker || c.Gateway.Breaker.Failures > 0, "breaker failures must be positive, not %d", c.Gateway.Breaker.Failures)
+	need(!c.Patterns.Breaker || c.Gateway.Breaker.OpenFor > 0, "breaker must open for a positive time, not %s", c.Gateway.Breaker.OpenFor)
+	need(c.Gateway.Timeout > 0, "gateway timeout must be positive, not %s", c.Gateway.Timeout)
+	count("order replicas", c.Order.Replicas, 1)
+	count("inventory replicas (min)", c.Inventory.MinReplicas, 1)
+	count("inventory replicas (max)", c.Inventory.MaxReplicas, 1)
+	need(c.Inventory.MinReplicas <= c.Inventory.MaxReplicas, "inventory replicas: min %d is above max %d", c.Inventory.MinReplicas, c.Inventory.MaxReplicas)
+	need(c.Inventory.Work >= 0, "inventory work must not be negative: %s", c.Inventory.Work)
+	need(c.Inventory.SKUs > 0, "inventory SKUs must be positive, not %d", c.Inventory.SKUs)
+	need(c.Inventory.Stock >= 0, "inventory stock must not be negative: %d", c.Inventory.Stock)
+	need(c.Scaling.Partitions > 0, "partitions must be positive, not %d", c.Scaling.Partitions)
+	switch c.Scaling.By {
+	case ScaleByNone:
+	case ScaleByLag:
+		need(c.Scaling.LagThreshold > 0, "lag threshold must be positive, not %d", c.Scaling.LagThreshold)
+		need(c.Scaling.PollingInterval > 0, "polling interval must be positive, not %s", c.Scaling.PollingInterval)
+		need(c.Scaling.StabilizationWindow >= 0, "stabilization window must not be negative: %s", c.Scaling.StabilizationWindow)
+	default:
+		need(false, "scaling by %q is unknown: lag or none", c.Scaling.By)
+	}
+	return errors.Join(problems...)
+}
+
+// Slots is how many replicas of comp the stack has room for.
+func (c Config) Slots(comp Component) int {
+	switch comp {
+	case Gateway:
+		return c.Gateway.Replicas
+	case Order:
+		return c.Order.Replicas
+	case Inventory:
+		return c.Inventory.MaxReplicas
+	case Broker, Cache:
+		return 1
+	}
+	return 0
+}
+
+// initial is how many replicas of comp the stack boots with.
+func (c Config) initial(comp Component) int {
+	if comp == Inventory {
+		return c.Inventory.MinReplicas
+	}
+	return c.Slots(comp)
+}
