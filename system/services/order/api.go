@@ -1,0 +1,121 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/ordbench/ordbench/system/store"
+	"github.com/ordbench/ordbench/system/telemetry"
+)
+
+// api answers HTTP:
+//
+//	POST /orders       202 with order_id and Location; needs an Idempotency-Key
+//	GET  /orders/{id}  200 with the order
+//
+// Whatever is not well is problem+json. A 202 is given only once the order
+// is on disk.
+type api struct {
+	book    *book
+	publish func(store.Message) // sends an event that is in no outbox; nil with the outbox on
+	metrics *metrics
+	log     *slog.Logger
+}
+
+// handler routes requests and counts them.
+func (a *api) handler(requests *telemetry.Requests) http.Handler {
+	mux := http.NewServeMux()
+	route := func(pattern string, h http.HandlerFunc) {
+		mux.Handle(pattern, requests.Route(pattern, h))
+	}
+	route("POST /orders", a.place)
+	route("GET /orders/{id}", a.find)
+	route("/orders", onlyAllow("POST"))
+	route("/orders/{id}", onlyAllow("GET, HEAD"))
+	route("/", func(w http.ResponseWriter, _ *http.Request) {
+		problem{Status: http.StatusNotFound, Detail: "there are POST /orders and GET /orders/{id}"}.write(w)
+	})
+	return mux
+}
+
+func onlyAllow(methods string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", methods)
+		problem{Status: http.StatusMethodNotAllowed, Detail: r.Method + " is not one of " + methods}.write(w)
+	}
+}
+
+// accepted is the body of a 202. A replay has the very same one.
+type accepted struct {
+	ID     string `json:"order_id"`
+	Status Status `json:"status"`
+}
+
+func (a *api) place(w http.ResponseWriter, r *http.Request) {
+	key := r.Header.Get("Idempotency-Key")
+	if err := checkKey(key); err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	req, err := decode(body)
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	placed, err := a.book.place(r.Context(), req, key, time.Now())
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	if placed.replayed {
+		a.metrics.replayed.Inc()
+		w.Header().Set("Idempotency-Replayed", "true")
+	} else {
+		a.metrics.placed.Inc()
+		if a.publish != nil {
+			a.publish(placed.event)
+		}
+	}
+	w.Header().Set("Location", "/orders/"+placed.id)
+	respond(w, http.StatusAccepted, "application/json", accepted{ID: placed.id, Status: Pending})
+}
+
+func (a *api) find(w http.ResponseWriter, r *http.Request) {
+	order, err := a.book.find(r.Context(), r.PathValue("id"))
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	respond(w, http.StatusOK, "application/json", order)
+}
+
+// refuse answers with what err means to the client.
+func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	var bad badRequest
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &bad):
+		problem{Status: http.StatusBadRequest, Errors: bad}.write(w)
+	case errors.As(err, &large):
+		problem{Status: http.StatusRequestEntityTooLarge, Detail: err.Error()}.write(w)
+	case errors.Is(err, errOtherPayload):
+		problem{Status: http.StatusUnprocessableEntity, Detail: errOtherPayload.Error()}.write(w)
+	case errors.Is(err, errNoSuchOrder):
+		problem{Status: http.StatusNotFound, Detail: err.Error()}.write(w)
+	case errors.Is(err, context.Canceled):
+		// The client hung up: nobody reads an answer.
+	default:
+		a.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		problem{Status: http.StatusInternalServerError, Detail: "the order database does not answer"}.write(w)
+	}
+}

@@ -1,0 +1,229 @@
+package order
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ordbench/ordbench/system/events"
+	"github.com/ordbench/ordbench/system/store"
+)
+
+// schema of the order database, beside the store's outbox and inbox. The
+// index finds what is in flight without reading all that is done.
+var schema = []string{
+	`CREATE TABLE IF NOT EXISTS orders (
+		id              TEXT PRIMARY KEY,
+		idempotency_key TEXT NOT NULL UNIQUE,
+		fingerprint     TEXT NOT NULL,
+		user_id         TEXT NOT NULL,
+		total_cents     BIGINT NOT NULL,
+		items           TEXT NOT NULL,
+		status          TEXT NOT NULL,
+		version         BIGINT NOT NULL,
+		created_at      BIGINT NOT NULL,
+		updated_at      BIGINT NOT NULL
+	)`,
+	`CREATE INDEX IF NOT EXISTS orders_pending ON orders (id) WHERE status = 'PENDING'`,
+}
+
+const (
+	insertOrder = `INSERT INTO orders
+		(id, idempotency_key, fingerprint, user_id, total_cents, items, status, version, created_at, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?)
+		ON CONFLICT (idempotency_key) DO NOTHING`
+	selectByKey = `SELECT id, fingerprint FROM orders WHERE idempotency_key = ?`
+	selectByID  = `SELECT user_id, total_cents, items, status, version, created_at, updated_at FROM orders WHERE id = ?`
+	moveOrder   = `UPDATE orders SET status = ?, version = version + 1, updated_at = ? WHERE id = ? AND status = ?`
+)
+
+// Errors of the book that are the client's business.
+var (
+	errOtherPayload = errors.New("the Idempotency-Key was used for another order")
+	errNoSuchOrder  = errors.New("no such order")
+)
+
+// book is the order database.
+type book struct {
+	db     *store.DB
+	outbox bool // the event is written with the order, for the relay to publish
+	inbox  bool // an event is applied only once
+}
+
+// openBook opens the database, creating what is missing.
+func openBook(ctx context.Context, cfg Config) (*book, error) {
+	db, err := store.Open(ctx, store.Config{Path: cfg.Database})
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Migrate(ctx, schema...); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &book{db: db, outbox: cfg.Outbox, inbox: cfg.Inbox}, nil
+}
+
+// receipt is what became of a request.
+type receipt struct {
+	id       string
+	replayed bool          // the key was known: the order was placed before
+	event    store.Message // order.created, for who has no outbox; empty if replayed
+}
+
+// place writes the order in one transaction, with its event if the outbox is
+// on, and returns when both are on disk. A key that is known gives back the
+// order it stands for; with another request behind it, errOtherPayload.
+func (b *book) place(ctx context.Context, r request, key string, now time.Time) (receipt, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return receipt{}, fmt.Errorf("make order id: %w", err)
+	}
+	event, err := created(id.String(), r, now)
+	if err != nil {
+		return receipt{}, err
+	}
+	items, err := json.Marshal(r.items)
+	if err != nil {
+		return receipt{}, fmt.Errorf("write items: %w", err)
+	}
+	print, micros := r.fingerprint(items), now.UnixMicro()
+
+	var out receipt
+	err = b.db.Write(ctx, func(tx *store.Tx) error {
+		out = receipt{id: event.Key, event: event}
+		res, err := tx.Exec(insertOrder, out.id, key, print, r.userID, int64(r.total), string(items), string(Pending), micros, micros)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil {
+			return err
+		} else if n == 1 {
+			if b.outbox {
+				return tx.Enqueue(event)
+			}
+			return nil
+		}
+		out = receipt{replayed: true}
+		var first string
+		if err := tx.QueryRow(selectByKey, key).Scan(&out.id, &first); err != nil {
+			return err
+		}
+		if first != print {
+			return errOtherPayload
+		}
+		return nil
+	})
+	if err != nil {
+		return receipt{}, fmt.Errorf("place order: %w", err)
+	}
+	return out, nil
+}
+
+// created is the message that tells the world of a new order.
+func created(orderID string, r request, now time.Time) (store.Message, error) {
+	eventID, err := uuid.NewV7()
+	if err != nil {
+		return store.Message{}, fmt.Errorf("make event id: %w", err)
+	}
+	e := events.Event{
+		Type:      events.OrderCreated,
+		EventID:   eventID.String(),
+		OrderID:   orderID,
+		UserID:    r.userID,
+		Total:     r.total,
+		Timestamp: events.At(now),
+		Items:     r.items,
+	}
+	payload, err := e.Encode()
+	if err != nil {
+		return store.Message{}, err
+	}
+	return store.Message{EventID: e.EventID, Topic: events.OrdersTopic, Key: orderID, Payload: payload}, nil
+}
+
+// view is an order as GET /orders/{id} shows it.
+type view struct {
+	ID        string          `json:"order_id"`
+	UserID    string          `json:"user_id"`
+	Total     events.Money    `json:"total"`
+	Items     json.RawMessage `json:"items"`
+	Status    Status          `json:"status"`
+	Version   int64           `json:"version"` // 1, and one more for every change of status
+	CreatedAt time.Time       `json:"created_at"`
+	UpdatedAt time.Time       `json:"updated_at"`
+}
+
+// find reads one order; errNoSuchOrder where there is none.
+func (b *book) find(ctx context.Context, id string) (view, error) {
+	v := view{ID: id}
+	var items string
+	var createdAt, updatedAt int64
+	err := b.db.QueryRow(ctx, selectByID, id).Scan(
+		&v.UserID, &v.Total, &items, &v.Status, &v.Version, &createdAt, &updatedAt)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return view{}, errNoSuchOrder
+	case err != nil:
+		return view{}, fmt.Errorf("find order %s: %w", id, err)
+	}
+	v.Items = json.RawMessage(items)
+	v.CreatedAt, v.UpdatedAt = time.UnixMicro(createdAt).UTC(), time.UnixMicro(updatedAt).UTC()
+	return v, nil
+}
+
+// applied counts what a batch of events did to orders.
+type applied struct {
+	moved    map[Status]int // by the status reached
+	repeated int            // known to the inbox
+	ignored  int            // the order is not there, or past what the event does
+}
+
+// apply moves orders on as events say, all in one transaction. It is safe to
+// call again with the same events after an error.
+func (b *book) apply(ctx context.Context, batch []events.Event, now time.Time) (applied, error) {
+	var out applied
+	err := b.db.Write(ctx, func(tx *store.Tx) error {
+		out = applied{moved: map[Status]int{}}
+		for _, e := range batch {
+			if b.inbox {
+				first, err := tx.FirstTime(events.OrderGroup, e.EventID)
+				if err != nil {
+					return err
+				}
+				if !first {
+					out.repeated++
+					continue
+				}
+			}
+			st, known := steps[e.Type]
+			if !known {
+				out.ignored++
+				continue
+			}
+			// The guard on the old status is the machine: whatever is
+			// delivered late or twice finds the order elsewhere.
+			res, err := tx.Exec(moveOrder, string(st.to), now.UnixMicro(), e.OrderID, string(st.from))
+			if err != nil {
+				return err
+			}
+			n, err := res.RowsAffected()
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				out.ignored++
+			} else {
+				out.moved[st.to]++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return applied{}, fmt.Errorf("apply %d events: %w", len(batch), err)
+	}
+	return out, nil
+}

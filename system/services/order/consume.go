@@ -1,0 +1,46 @@
+package order
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/ordbench/ordbench/system/bus"
+	"github.com/ordbench/ordbench/system/events"
+)
+
+// listener turns what the inventory says into statuses of orders.
+type listener struct {
+	book    *book
+	metrics *metrics
+	log     *slog.Logger
+}
+
+// handle applies one batch; it is a bus.Handler. What cannot be read will
+// never be readable, so it is logged with its place and left behind: retrying
+// it would hold up its whole partition for ever.
+func (l *listener) handle(ctx context.Context, batch []bus.Message) error {
+	readable := make([]events.Event, 0, len(batch))
+	for _, m := range batch {
+		e, err := events.Decode(m.Value)
+		if err != nil {
+			l.log.Error("message left behind", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error", err)
+			continue
+		}
+		readable = append(readable, e)
+	}
+	var out applied
+	if len(readable) > 0 {
+		var err error
+		if out, err = l.book.apply(ctx, readable, time.Now()); err != nil {
+			return err
+		}
+	}
+	for status, n := range out.moved {
+		l.metrics.moved.WithLabelValues(string(status)).Add(float64(n))
+	}
+	l.metrics.events.WithLabelValues("repeated").Add(float64(out.repeated))
+	l.metrics.events.WithLabelValues("ignored").Add(float64(out.ignored))
+	l.metrics.events.WithLabelValues("unreadable").Add(float64(len(batch) - len(readable)))
+	return nil
+}
