@@ -124,6 +124,8 @@ func (e *Engine) open(spec Spec, planned time.Time, replicas []string) *fault {
 		stands: map[string]bool{},
 		lift:   make(chan struct{}),
 		done:   make(chan struct{}),
+
+		endless: spec.Fault == "pause" && spec.For == 0,
 	}
 	e.faults = append(e.faults, f)
 	return f

@@ -8,8 +8,6 @@ import (
 // pause stops the replicas and lets them run again when its time is over,
 // or at resume or Heal.
 func (e *Engine) pause(ctx context.Context, f *fault) error {
-	length := f.record.Spec.For
-	f.endless = length == 0
 	e.mark(f)
 	err := e.each(ctx, f, f.record.Replicas, e.processes.Pause, func(_ string, at time.Time) { f.started(at) })
 	undo := context.WithoutCancel(ctx)
@@ -18,7 +16,7 @@ func (e *Engine) pause(ctx context.Context, f *fault) error {
 		if f.endless {
 			<-f.lift
 		} else {
-			f.await(length)
+			f.await(f.record.Spec.For)
 		}
 		e.revert(undo, f, e.processes.Resume)
 	}()

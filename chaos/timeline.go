@@ -37,7 +37,7 @@ func (e *Engine) Play(ctx context.Context, start time.Time, timeline []Timed) {
 			e.miss(t.Spec, due, err)
 			continue
 		}
-		wg.Go(func() { e.strike(ctx, f) })
+		wg.Go(func() { _, _ = e.strike(ctx, f) }) // its record says how it went
 	}
 }
 

@@ -1,0 +1,145 @@
+package gate
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The units of metrics.
+const (
+	Milliseconds = "ms"
+	Count        = "count"
+	Share        = "share" // 0.01 is 1%
+	PerSecond    = "per_s"
+)
+
+// Metric is something that a gate can bound. Name may be a pattern:
+// "latency.OP.p99" stands for every operation.
+type Metric struct {
+	Name    string `json:"name"`
+	Unit    string `json:"unit"`
+	During  bool   `json:"during"` // a gate may name a phase
+	After   bool   `json:"after"`  // a gate may name a fault
+	Summary string `json:"summary"`
+
+	read  func(scope) reading
+	parts []string // what stood for the wildcards of the pattern
+}
+
+// Metrics lists every metric, patterns included.
+func Metrics() []Metric { return slices.Clone(registry) }
+
+// Known finds a metric by its full name, "latency.place_order.p99". Where
+// there is none, nearest is the name that comes closest.
+func Known(name string) (m Metric, nearest string, ok bool) {
+	for _, m := range registry {
+		if parts, ok := match(m.Name, name); ok {
+			m.Name, m.parts = name, parts
+			return m, "", true
+		}
+	}
+	return Metric{}, nearestTo(name), false
+}
+
+// Format renders a value in the metric's unit for people.
+func (m Metric) Format(value float64) string {
+	switch m.Unit {
+	case Milliseconds:
+		return formatMS(value)
+	case Share:
+		return trim(value*100, 3) + "%"
+	case PerSecond:
+		return trim(value, 1) + "/s"
+	default:
+		return trim(value, 3)
+	}
+}
+
+func formatMS(ms float64) string {
+	d := time.Duration(ms * float64(time.Millisecond))
+	if d.Abs() >= time.Second {
+		return d.Round(10 * time.Millisecond).String()
+	}
+	return trim(ms, 2) + "ms"
+}
+
+func trim(value float64, decimals int) string {
+	s := strconv.FormatFloat(value, 'f', decimals, 64)
+	if strings.Contains(s, ".") {
+		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
+	}
+	return s
+}
+
+// match compares a name with a pattern. Words in capitals stand for the
+// names of the vocabulary.
+func match(pattern, name string) (parts []string, ok bool) {
+	words, given := strings.Split(pattern, "."), strings.Split(name, ".")
+	if len(words) != len(given) {
+		return nil, false
+	}
+	for i, w := range words {
+		names, wild := vocabulary[w]
+		switch {
+		case wild && slices.Contains(names, given[i]):
+			parts = append(parts, given[i])
+		case w != given[i]:
+			return nil, false
+		}
+	}
+	return parts, true
+}
+
+// vocabulary is what the capital words of the patterns stand for.
+var vocabulary = map[string][]string{
+	"OP":    {"place_order", "read_order"},
+	"GROUP": {"inventory-group", "order-group"},
+}
+
+// nearestTo suggests a name for an unknown one.
+func nearestTo(name string) string {
+	best, distance := "", -1
+	for _, m := range registry {
+		for _, candidate := range expand(m.Name) {
+			if d := edits(name, candidate); distance < 0 || d < distance {
+				best, distance = candidate, d
+			}
+		}
+	}
+	return best
+}
+
+func expand(pattern string) []string {
+	for wild, names := range vocabulary {
+		if strings.Contains(pattern, wild) {
+			full := make([]string, len(names))
+			for i, n := range names {
+				full[i] = strings.Replace(pattern, wild, n, 1)
+			}
+			return full
+		}
+	}
+	return []string{pattern}
+}
+
+// edits is the Levenshtein distance of two names.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,25 @@
+package reports
+
+// The invariants that a run is checked for, by their stable ids.
+const (
+	LedgerComplete    = "ledger-complete"     // every attempt that was made stands in the ledger
+	AcceptedOnce      = "accepted-once"       // an accepted order has one row and comes to an end
+	EffectOnce        = "effect-once"         // a stock effect happens once for each order
+	OneOrderPerKey    = "one-order-per-key"   // an idempotency key makes one order
+	NoPhantom         = "no-phantom"          // a refused attempt leaves no order
+	NoUnexpected      = "no-unexpected"       // an order was attempted
+	EffectsHaveOrders = "effects-have-orders" // a stock effect belongs to an order
+	StockConserved    = "stock-conserved"     // initial = available + reserved + sold = what the movements say
+	OutboxPublished   = "outbox-published"    // a promised event is in its topic
+	EventsHaveRows    = "events-have-rows"    // an event in a topic comes from a committed row
+	Delivered         = "delivered"           // an event in a topic had its effect
+	AllTerminal       = "all-terminal"        // an order comes to an end
+	StatusValid       = "status-valid"        // a status is known and agrees with the stock
+)
+
+// The outcomes of an invariant.
+const (
+	Held    = "held"
+	Broken  = "broken"
+	Unknown = "unknown" // what was read does not suffice to say
+)
