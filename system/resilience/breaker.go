@@ -78,6 +78,7 @@ type Breaker struct {
 	epoch   uint64 // transitions so far
 	trips   int
 	history []Transition
+	notify  func(Transition)
 }
 
 // NewBreaker makes a closed breaker; name says who depends on whom,
@@ -99,6 +100,10 @@ func NewBreaker(name string, cfg BreakerConfig) *Breaker {
 		Build()
 	return b
 }
+
+// Notify has fn called at each transition, in their order. It is to be set
+// before the first call of Do; fn must not use the breaker.
+func (b *Breaker) Notify(fn func(Transition)) { b.notify = fn }
 
 // Name is the name given to NewBreaker.
 func (b *Breaker) Name() string { return b.name }
@@ -206,9 +211,9 @@ func (b *Breaker) changed(e circuitbreaker.StateChangedEvent) {
 	if len(b.history) == transitionsKept {
 		b.history = append(b.history[:0], b.history[1:]...)
 	}
-	b.history = append(b.history, Transition{
-		At:   time.Now(),
-		From: e.OldState.String(),
-		To:   e.NewState.String(),
-	})
+	t := Transition{At: time.Now(), From: e.OldState.String(), To: e.NewState.String()}
+	b.history = append(b.history, t)
+	if b.notify != nil {
+		b.notify(t)
+	}
 }

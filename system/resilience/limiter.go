@@ -13,7 +13,7 @@ import (
 const (
 	// cacheWithin bounds what a hanging cache can cost one request.
 	cacheWithin = 50 * time.Millisecond
-	// localClients bounds the memory of the local fallback.
+	// localClients bounds the memory of the local fallback, in two halves.
 	localClients = 1 << 16
 	keyPrefix    = "ratelimit:"
 )
@@ -40,21 +40,23 @@ return {1, next - now}
 
 // Limiter holds each client to a Limit, counted in a Redis cache that all
 // gateways share. When the cache is away it counts alone, each gateway for
-// itself; beyond localClients clients it lets new ones through.
+// itself and for a bounded number of clients: a client pushed out by many
+// others starts afresh.
 type Limiter struct {
 	gcra    gcra
 	client  *redis.Client
 	breaker *Breaker
 
-	mu    sync.Mutex
-	local map[string]int64 // tat of each client while the cache is away
+	mu     sync.Mutex
+	recent map[string]int64 // tat of each client while the cache is away
+	older  map[string]int64 // what recent was before it was full
 }
 
 // NewLimiter limits with the cache that client speaks to. The breaker is the
 // limiter's own: once it is open, a dead cache costs no time. A nil client
 // limits locally.
 func NewLimiter(limit Limit, client *redis.Client, breaker *Breaker) *Limiter {
-	return &Limiter{gcra: newGCRA(limit), client: client, breaker: breaker, local: map[string]int64{}}
+	return &Limiter{gcra: newGCRA(limit), client: client, breaker: breaker, recent: map[string]int64{}}
 }
 
 // NewCacheClient speaks to the cache at addr with the short patience that a
@@ -116,27 +118,21 @@ func (l *Limiter) shared(ctx context.Context, client string) (Decision, error) {
 func (l *Limiter) alone(client string, now int64) Decision {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	tat, known := l.local[client]
-	if !known && len(l.local) >= localClients {
-		l.forget(now)
+	tat, known := l.recent[client]
+	if !known {
+		tat = l.older[client]
 	}
 	next, allowed := l.gcra.admit(tat, now)
 	owed := next - now
-	if !allowed {
+	if allowed {
+		if !known && len(l.recent) >= localClients/2 {
+			l.older, l.recent = l.recent, map[string]int64{}
+		}
+		l.recent[client] = next
+	} else {
 		owed -= l.gcra.cost
-	} else if known || len(l.local) < localClients {
-		l.local[client] = next
 	}
 	d := l.gcra.decision(allowed, owed)
 	d.Local = true
 	return d
-}
-
-// forget drops clients that owe nothing.
-func (l *Limiter) forget(now int64) {
-	for client, tat := range l.local {
-		if tat <= now {
-			delete(l.local, client)
-		}
-	}
 }

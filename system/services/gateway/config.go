@@ -1,0 +1,85 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/ordbench/ordbench/system/resilience"
+)
+
+// RateLimit is the share of each client; Requests 0 is no limit.
+type RateLimit = resilience.Limit
+
+// Config says how one replica of the gateway runs. Durations are nanoseconds
+// in JSON.
+type Config struct {
+	Replica        string                   `json:"replica"`         // "gateway-0"
+	Listen         string                   `json:"listen"`          // host:port of the API
+	Admin          string                   `json:"admin"`           // host:port of health, readiness, metrics and breakers
+	Orders         []string                 `json:"orders"`          // host:port of each order replica
+	Inventories    []string                 `json:"inventories"`     // host:port of each inventory replica
+	Cache          string                   `json:"cache"`           // host:port; needed only for the rate limit
+	RateLimit      RateLimit                `json:"rate_limit"`      // per client, over all gateways
+	Breaker        resilience.BreakerConfig `json:"breaker"`         // of each dependency by itself
+	Timeout        time.Duration            `json:"timeout"`         // of one exchange with a dependency, such as 2 s
+	TrustedProxies []string                 `json:"trusted_proxies"` // CIDRs whose X-Forwarded-For is believed
+	Grace          time.Duration            `json:"grace"`           // for an orderly end
+}
+
+// Validate returns every problem of c, joined.
+func (c Config) Validate() error {
+	var problems []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, fmt.Errorf(format, args...))
+		}
+	}
+	address := func(name, addr string) {
+		_, _, err := net.SplitHostPort(addr)
+		need(err == nil, "%s %q is not host:port", name, addr)
+	}
+	need(c.Replica != "", "replica is missing")
+	address("listen", c.Listen)
+	address("admin", c.Admin)
+	need(len(c.Orders) > 0, "orders are missing")
+	for _, a := range c.Orders {
+		address("order", a)
+	}
+	need(len(c.Inventories) > 0, "inventories are missing")
+	for _, a := range c.Inventories {
+		address("inventory", a)
+	}
+	if c.RateLimit.Requests > 0 {
+		address("cache", c.Cache)
+	}
+	if err := c.RateLimit.Validate(); err != nil {
+		problems = append(problems, err)
+	}
+	if err := c.Breaker.Validate(); err != nil {
+		problems = append(problems, err)
+	}
+	need(c.Timeout > 0, "timeout is not positive: %s", c.Timeout)
+	need(c.Grace > 0, "grace is not positive: %s", c.Grace)
+	if _, err := parsePrefixes(c.TrustedProxies); err != nil {
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
+}
+
+// parsePrefixes reads CIDRs; its error names each that is none.
+func parsePrefixes(cidrs []string) ([]netip.Prefix, error) {
+	var problems []error
+	var prefixes []netip.Prefix
+	for _, s := range cidrs {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("trusted proxy %q is not a CIDR such as 10.0.0.0/8", s))
+			continue
+		}
+		prefixes = append(prefixes, p.Masked())
+	}
+	return prefixes, errors.Join(problems...)
+}

@@ -1,0 +1,79 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+)
+
+// limits bound what one client can make the gateway hold or wait for.
+type limits struct {
+	headerBytes  int           // of the request line and all fields; more is 431
+	headers      int           // fields; more is 431
+	bodyBytes    int64         // more is 413
+	headerWithin time.Duration // from the first byte to the end of the header
+	bodyWithin   time.Duration // from the first byte to the end of the body; longer is 408
+	readWithin   time.Duration // for the client to take its answer
+	idle         time.Duration // between two requests of one connection
+}
+
+func defaultLimits() limits {
+	return limits{
+		headerBytes:  16 << 10,
+		headers:      100,
+		bodyBytes:    64 << 10,
+		headerWithin: 5 * time.Second,
+		bodyWithin:   10 * time.Second,
+		readWithin:   10 * time.Second,
+		idle:         2 * time.Minute,
+	}
+}
+
+// readBody reads the whole body before anything is sent on, so that a slow or
+// broken client costs no service a connection and leaves no doubt whether its
+// request was processed. It answers by itself where it returns false.
+func (l limits) readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
+	if r.ContentLength == 0 {
+		return nil, true
+	}
+	var body []byte
+	err := error(&http.MaxBytesError{Limit: l.bodyBytes})
+	if r.ContentLength <= l.bodyBytes {
+		if r.ContentLength > 0 {
+			body = make([]byte, r.ContentLength)
+			_, err = io.ReadFull(r.Body, body)
+		} else {
+			body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, l.bodyBytes))
+		}
+	}
+	if err == nil {
+		return body, true
+	}
+	w.Header().Set("Connection", "close") // the rest of the body is not waited for
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		newProblem(http.StatusRequestEntityTooLarge, "body", fmt.Sprintf("the body is longer than %d bytes", l.bodyBytes)).write(w)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		newProblem(http.StatusRequestTimeout, "slow", fmt.Sprintf("the body did not arrive within %s", l.bodyWithin)).write(w)
+	default:
+		newProblem(http.StatusBadRequest, "body", "the body ended early or is malformed").write(w)
+	}
+	return nil, false
+}
+
+// splitList yields the members of a comma-separated header value.
+func splitList(s string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for member := range strings.SplitSeq(s, ",") {
+			if member = strings.TrimSpace(member); member != "" && !yield(member) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,218 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/ordbench/ordbench/system/resilience"
+)
+
+// answerLimit bounds what is kept of an answer, in bytes. Answers are read
+// whole before the client sees any of them, so that a dependency that dies in
+// mid-answer gives a clean 502 and not half a 202.
+const answerLimit = 1 << 20
+
+// upstream is one dependency of the gateway: its replicas, tried in turn.
+type upstream struct {
+	name      string // "order"
+	addrs     []string
+	turn      atomic.Uint32
+	timeout   time.Duration // of one exchange, over all tries
+	breaker   *resilience.Breaker
+	transport *http.Transport
+}
+
+// call is what is sent to an upstream.
+type call struct {
+	method string
+	url    *url.URL // the path and the query count
+	header http.Header
+	body   []byte
+}
+
+// answer is what came back, complete.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// failure says why there is no answer.
+type failure struct {
+	kind kind
+	err  error
+}
+
+// kind classes a failure by what it leaves known.
+type kind string
+
+const (
+	unreachable kind = "unreachable" // no byte was sent: certainly not processed
+	timedOut    kind = "timeout"     // may be processed
+	broken      kind = "broken"      // reset, closed or torn: may be processed
+	hungUp      kind = "hung-up"     // the client went away: may be processed
+)
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// errServer has a 5xx count for the breaker although it is passed on.
+var errServer = errors.New("server error")
+
+func newTransport(timeout time.Duration) *http.Transport {
+	dialer := &net.Dialer{Timeout: min(timeout, time.Second), KeepAlive: 15 * time.Second}
+	return &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := dialer.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return &markedConn{Conn: c}, nil
+		},
+		DisableCompression:  true, // bodies pass through as they are
+		MaxIdleConns:        2048,
+		MaxIdleConnsPerHost: 1024, // else each burst pays for connections anew
+		// Shorter than the services keep theirs, so that the gateway
+		// and not the service closes an idle connection: no request
+		// meets one that is just going away.
+		IdleConnTimeout: 60 * time.Second,
+	}
+}
+
+// do sends c and returns the answer, whatever its status, or ErrOpen of the
+// breaker, or a *failure.
+func (u *upstream) do(ctx context.Context, c call) (answer, error) {
+	var a answer
+	err := u.breaker.Do(ctx, func(ctx context.Context) error {
+		bounded, cancel := context.WithTimeout(ctx, u.timeout)
+		defer cancel()
+		var err error
+		if a, err = u.send(bounded, ctx, c); err != nil {
+			return err
+		}
+		if a.status >= http.StatusInternalServerError {
+			return errServer
+		}
+		return nil
+	})
+	if err == errServer {
+		err = nil
+	}
+	return a, err
+}
+
+// send tries the replicas in turn until one has taken the request or all
+// were found unreachable. A request of which a byte was sent is never sent
+// again: only the client, who holds its idempotency key, may repeat it. ctx
+// bounds the exchange, client ends when the client goes away.
+func (u *upstream) send(ctx, client context.Context, c call) (answer, error) {
+	first := int(u.turn.Add(1))
+	for tried, stale := 0, 0; ; {
+		addr := u.addrs[(first+tried)%len(u.addrs)]
+		a, sent, reused, err := u.try(ctx, addr, c)
+		if err == nil {
+			return a, nil
+		}
+		err = fmt.Errorf("%s %s at %s: %w", c.method, u.name, addr, err)
+		switch {
+		case client.Err() == context.Canceled:
+			return answer{}, &failure{hungUp, err}
+		case sent && ctx.Err() == context.DeadlineExceeded:
+			return answer{}, &failure{timedOut, err}
+		case sent:
+			return answer{}, &failure{broken, err}
+		case ctx.Err() != nil:
+			return answer{}, &failure{unreachable, err}
+		case reused && stale < 2:
+			stale++ // a kept connection had ended: that says nothing about the replica
+		case tried == len(u.addrs)-1:
+			return answer{}, &failure{unreachable, err}
+		default:
+			tried++
+		}
+	}
+}
+
+// try makes one exchange with one replica. On an error, sent says whether
+// any byte of the request may have left, reused whether an older connection
+// was used.
+func (u *upstream) try(ctx context.Context, addr string, c call) (a answer, sent, reused bool, err error) {
+	var conn *markedConn
+	var mark int64
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		conn, reused = info.Conn.(*markedConn), info.Reused
+		mark = conn.writes.Load()
+	}})
+	req := (&http.Request{
+		Method: c.method,
+		URL: &url.URL{
+			Scheme: "http", Host: addr,
+			Path: c.url.Path, RawPath: c.url.RawPath, RawQuery: c.url.RawQuery,
+		},
+		Header: c.header,
+		Host:   addr,
+	}).WithContext(ctx)
+	if len(c.body) > 0 {
+		req.ContentLength = int64(len(c.body))
+		req.Body = io.NopCloser(bytes.NewReader(c.body))
+		// Only used where nothing was sent, see idempotencyKey.
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.body)), nil }
+	}
+	res, err := u.transport.RoundTrip(req)
+	if err != nil {
+		return answer{}, conn.wroteSince(mark), reused, err
+	}
+	defer res.Body.Close()
+	body, err := readAnswer(res)
+	if err != nil {
+		return answer{}, true, reused, err
+	}
+	return answer{status: res.StatusCode, header: res.Header, body: body}, true, reused, nil
+}
+
+func readAnswer(res *http.Response) ([]byte, error) {
+	if res.ContentLength > answerLimit {
+		return nil, fmt.Errorf("answer of %d bytes: more than %d", res.ContentLength, answerLimit)
+	}
+	if n := res.ContentLength; n >= 0 && res.Request.Method != http.MethodHead {
+		body := make([]byte, n)
+		_, err := io.ReadFull(res.Body, body)
+		return body, err
+	}
+	body, err := io.ReadAll(io.LimitReader(res.Body, answerLimit+1))
+	if err == nil && len(body) > answerLimit {
+		err = fmt.Errorf("answer of more than %d bytes", answerLimit)
+	}
+	return body, err
+}
+
+// markedConn counts writes before they are made.
+type markedConn struct {
+	net.Conn
+	writes atomic.Int64
+}
+
+func (c *markedConn) Write(b []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(b)
+}
+
+// wroteSince ends the connection and says whether a write was begun since
+// the mark. Closing first makes a no certain: a write that has not been
+// counted by now can only fail.
+func (c *markedConn) wroteSince(mark int64) bool {
+	if c == nil { // no connection was had
+		return false
+	}
+	c.Close()
+	return c.writes.Load() != mark
+}
