@@ -2,24 +2,173 @@ package bus
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"net"
+	"sync"
 	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// What a member promises its group. The session timeout is the least that
+// brokers accept by default; a member that vanishes without leaving holds its
+// partitions for that long.
+const (
+	heartbeatInterval = 500 * time.Millisecond
+	sessionTimeout    = 6 * time.Second
+	rebalanceTimeout  = 6 * time.Second
+	joinBackoff       = 50 * time.Millisecond
+	leaveTimeout      = 700 * time.Millisecond // for the last commit and the goodbye
 )
 
 // ConsumerConfig says what Consume reads, and how.
 type ConsumerConfig struct {
 	Brokers        []string
 	Group          string
-	Topics         []string
+	Topics         []string      // must exist: see EnsureTopics
 	MaxBatch       int           // most messages per call of the handler; 0 takes 32
 	CommitInterval time.Duration // between commits of offsets; 0 takes 250 ms
+	DrainTimeout   time.Duration // how long a batch may go on after the assignment or ctx ended; 0 takes 5 s
 	OnReady        func()        // called once, at the first assignment; may be nil
 	Log            *slog.Logger  // may be nil
 }
 
-// Handler processes one batch. Its ctx ends only when the process must stop
-// at once; after an error it is called again with the same batch.
+// Handler processes one batch: messages of all assigned partitions, those of
+// one partition in order. One call is under way at a time.
+//
+// After an error it is called again with the same batch, after a pause, so it
+// must be all or nothing, or repeatable. Its ctx does not end with Consume's:
+// a batch that was begun is finished, unless that takes longer than
+// DrainTimeout.
 type Handler func(ctx context.Context, batch []Message) error
 
-// Consume reads as a member of a group until ctx ends.
-func Consume(ctx context.Context, cfg ConsumerConfig, handle Handler) error { return nil }
+// Consume reads as a member of a group until ctx ends, and starts at the
+// earliest message where the group has committed nothing. It survives brokers
+// that are away for any time.
+//
+// When the group rebalances, or ctx ends, the batch under way is finished and
+// committed before the partitions are given up, so an orderly change of
+// members repeats nothing. A crash, or a broker lost before the commit,
+// repeats what was not committed.
+//
+// The error is nil after ctx ended; others say what is wrong with cfg.
+func Consume(ctx context.Context, cfg ConsumerConfig, handle Handler) error {
+	if cfg.MaxBatch == 0 {
+		cfg.MaxBatch = 32
+	}
+	if cfg.CommitInterval == 0 {
+		cfg.CommitInterval = 250 * time.Millisecond
+	}
+	if cfg.DrainTimeout == 0 {
+		cfg.DrainTimeout = 5 * time.Second
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &consumer{
+		cfg:     cfg,
+		handle:  handle,
+		log:     cfg.Log.With("group", cfg.Group),
+		cluster: newCluster(cfg.Brokers),
+		leaving: make(chan struct{}),
+	}
+	defer c.cluster.close()
+	return c.run(ctx)
+}
+
+// consumer is one member of a group for as long as Consume runs. kafka-go's
+// ConsumerGroup keeps the membership; reading is the consumer's own, so that
+// no message of an older assignment can linger in a queue.
+type consumer struct {
+	cfg     ConsumerConfig
+	handle  Handler
+	log     *slog.Logger
+	cluster *cluster // its dialer opens the membership's connections too
+	leaving chan struct{}
+	busy    sync.Mutex // held while a batch is in the handler
+}
+
+func (c *consumer) run(ctx context.Context) error {
+	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
+		ID:                c.cfg.Group,
+		Brokers:           c.cfg.Brokers,
+		Topics:            c.cfg.Topics,
+		Dialer:            &kafka.Dialer{ClientID: clientID, Timeout: sessionTimeout, DialFunc: c.dial},
+		HeartbeatInterval: heartbeatInterval,
+		SessionTimeout:    sessionTimeout,
+		RebalanceTimeout:  rebalanceTimeout,
+		JoinGroupBackoff:  joinBackoff,
+		StartOffset:       kafka.FirstOffset,
+		Timeout:           requestTimeout,
+	})
+	if err != nil {
+		return fmt.Errorf("consume as %s: %w", c.cfg.Group, err)
+	}
+	ready := sync.OnceFunc(func() {
+		if c.cfg.OnReady != nil {
+			c.cfg.OnReady()
+		}
+	})
+	for ctx.Err() == nil {
+		generation, err := group.Next(ctx)
+		switch {
+		case ctx.Err() != nil:
+		case errors.Is(err, kafka.RebalanceInProgress):
+			c.log.Debug("the group rebalances")
+		case err != nil:
+			c.log.Warn("join the group", "error", err)
+		default:
+			ready()
+			generation.Start(func(over context.Context) { c.session(ctx, over, generation) })
+		}
+	}
+	c.leave(group)
+	return nil
+}
+
+// leave ends the membership: the batch under way is finished, its offsets are
+// committed and the group is told. A broker that does not answer is not
+// waited for.
+func (c *consumer) leave(group *kafka.ConsumerGroup) {
+	close(c.leaving)
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		group.Close()
+	}()
+	c.busy.Lock() // since leaving is closed, no batch begins any more
+	c.busy.Unlock()
+	patience := time.NewTimer(leaveTimeout)
+	defer patience.Stop()
+	select {
+	case <-left:
+	case <-patience.C:
+		c.log.Warn("left the group without a goodbye: the broker does not answer")
+		c.cluster.dialer.sever()
+		<-left
+	}
+}
+
+// dial connects for the membership, and waits while the broker is away, for
+// as long as a session may last. kafka-go forgets its member id when a dial
+// fails; the group would then wait for a ghost.
+func (c *consumer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	for attempt := 0; ; attempt++ {
+		conn, err := c.cluster.dialer.dial(ctx, network, addr)
+		if err == nil {
+			return conn, nil
+		}
+		if attempt == 0 {
+			c.log.Warn("the broker is away", "error", err)
+		}
+		select {
+		case <-c.leaving:
+			return nil, err
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(retryPause):
+		}
+	}
+}

@@ -2,7 +2,14 @@ package bus
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"time"
+)
+
+const (
+	relayBatch = 256                   // rows per publish
+	relayPoll  = 50 * time.Millisecond // for rows that other processes added
 )
 
 // Outgoing is one row of an outbox.
@@ -29,11 +36,83 @@ type Outbox[R Row] interface {
 	// Pending returns unpublished rows, oldest first.
 	Pending(ctx context.Context, limit int) ([]R, error)
 	MarkPublished(ctx context.Context, ids []int64) error
-	// Wake is signalled after a commit that added rows.
+	// Wake is signalled after a commit of this process that added rows.
 	Wake() <-chan struct{}
 }
 
-// RunRelay publishes an outbox until ctx ends.
+// RunRelay publishes what is in an outbox, oldest first, until ctx ends. Of
+// all processes with the same database one relays, the others stand by: two
+// would break the order of a key.
+//
+// A row is marked only after the broker has acknowledged it, so every row is
+// published at least once, and again after a crash in between. What fails is
+// tried again for ever. The error is nil after ctx ended.
 func RunRelay[R Row](ctx context.Context, box Outbox[R], pub *Publisher, log *slog.Logger) error {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	release, err := box.Lease(ctx, "relay")
+	if ctx.Err() != nil {
+		if err == nil {
+			release()
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("lease the outbox: %w", err)
+	}
+	defer release()
+	log.Info("relaying the outbox")
+
+	poll := time.NewTicker(relayPoll)
+	defer poll.Stop()
+	failing := false
+	for ctx.Err() == nil {
+		n, err := relay(ctx, box, pub)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			if !failing {
+				log.Warn("relay the outbox", "error", err)
+			}
+			failing = true
+			sleep(ctx, retryPause)
+		case failing:
+			log.Info("relaying the outbox again")
+			failing = false
+		case n == 0:
+			select {
+			case <-box.Wake():
+			case <-poll.C:
+			case <-ctx.Done():
+			}
+		}
+	}
 	return nil
+}
+
+// relay publishes one batch and returns how many rows it had.
+func relay[R Row](ctx context.Context, box Outbox[R], pub *Publisher) (int, error) {
+	rows, err := box.Pending(ctx, relayBatch)
+	if err != nil || len(rows) == 0 {
+		return 0, err
+	}
+	msgs := make([]Message, len(rows))
+	ids := make([]int64, len(rows))
+	for i := range rows {
+		row := Outgoing(rows[i])
+		msgs[i] = Message{Topic: row.Topic, Key: row.Key, Value: row.Payload}
+		ids[i] = row.ID
+	}
+	if err := pub.Publish(ctx, msgs...); err != nil {
+		return 0, err
+	}
+	// What is published is marked even if ctx just ended: left unmarked, it
+	// would be published twice.
+	mark, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	defer cancel()
+	if err := box.MarkPublished(mark, ids); err != nil {
+		return 0, fmt.Errorf("mark %d rows as published: %w", len(ids), err)
+	}
+	return len(rows), nil
 }

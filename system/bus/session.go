@@ -1,0 +1,233 @@
+package bus
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"golang.org/x/sync/errgroup"
+)
+
+// fetchWait is how long a broker holds a fetch that finds nothing new.
+const fetchWait = time.Second
+
+// Pauses between attempts of a handler that fails.
+const (
+	handlerPauseMin = 50 * time.Millisecond
+	handlerPauseMax = 2 * time.Second
+)
+
+// session is the work on one assignment. It ends when over does, or when
+// offsets cannot be committed: the partitions may then be another member's.
+func (c *consumer) session(ctx, over context.Context, generation *kafka.Generation) {
+	var positions []*position
+	for topic, partitions := range generation.Assignments {
+		for _, p := range partitions {
+			positions = append(positions, &position{topic: topic, partition: p.ID, offset: p.Offset})
+		}
+	}
+	c.log.Info("assigned", "partitions", len(positions), "generation", generation.ID)
+
+	// A buffer of a few batches: fetching goes on while the handler works.
+	queue := make(chan Message, 4*c.cfg.MaxBatch)
+	fetching, stopFetching := context.WithCancel(over)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		c.fill(fetching, queue, positions)
+	}()
+	defer func() {
+		stopFetching()
+		<-stopped
+	}()
+
+	work, cancelWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancelWork()
+	endWork := context.AfterFunc(over, func() {
+		if sleep(work, c.cfg.DrainTimeout) {
+			cancelWork()
+		}
+	})
+	defer endWork()
+
+	offsets := progress{}
+	defer func() {
+		if err := offsets.commit(generation); err != nil {
+			c.log.Warn("commit before giving up partitions: their last messages will be repeated", "error", err)
+		}
+	}()
+
+	due := time.NewTimer(c.cfg.CommitInterval)
+	due.Stop()
+	defer due.Stop()
+	for {
+		// Checked alone first: select would take a message as well.
+		select {
+		case <-c.leaving:
+			<-over.Done() // or the membership would begin anew
+			return
+		case <-over.Done():
+			return
+		default:
+		}
+		select {
+		case <-c.leaving:
+		case <-over.Done():
+		case <-due.C:
+			if err := offsets.commit(generation); err != nil {
+				c.log.Warn("commit offsets", "error", err)
+				return
+			}
+		case first := <-queue:
+			batch := c.batch(first, queue)
+			if !c.process(work, over, batch) {
+				continue
+			}
+			if len(offsets) == 0 {
+				due.Reset(c.cfg.CommitInterval)
+			}
+			offsets.add(batch)
+		}
+	}
+}
+
+// fill fetches what follows positions into queue until ctx ends.
+func (c *consumer) fill(ctx context.Context, queue chan<- Message, positions []*position) {
+	if len(positions) == 0 {
+		return
+	}
+	put := func(m Message) error {
+		select {
+		case queue <- m:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for ctx.Err() == nil {
+		err := c.follow(ctx, positions, put)
+		if ctx.Err() != nil {
+			return
+		}
+		c.log.Warn("fetch", "error", err)
+		c.cluster.forget()
+		sleep(ctx, retryPause)
+	}
+}
+
+// follow fetches from every leader of positions until one of them fails.
+func (c *consumer) follow(ctx context.Context, positions []*position, put func(Message) error) error {
+	leaders, err := c.locate(ctx, positions)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for addr, own := range leaders {
+		g.Go(func() error {
+			for {
+				if err := c.cluster.fetch(ctx, addr, own, fetchWait, put); err != nil {
+					return err
+				}
+				// Each is first in turn, so that a partition with much to
+				// read does not starve those after it.
+				own = append(own[1:], own[0])
+			}
+		})
+	}
+	return g.Wait()
+}
+
+// locate finds the leaders of positions, and the start of those that have
+// none yet.
+func (c *consumer) locate(ctx context.Context, positions []*position) (map[string][]*position, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	leaders, err := c.cluster.byLeader(ctx, positions)
+	if err != nil {
+		return nil, err
+	}
+	for addr, own := range leaders {
+		var fresh []*position
+		for _, p := range own {
+			if p.offset < 0 {
+				fresh = append(fresh, p)
+			}
+		}
+		if len(fresh) == 0 {
+			continue
+		}
+		starts, err := c.cluster.listOffsets(ctx, addr, fresh, kafka.FirstOffset)
+		if err != nil {
+			return nil, err
+		}
+		for i, p := range fresh {
+			p.offset = starts[i]
+		}
+	}
+	return leaders, nil
+}
+
+// batch takes what else is there, without waiting for it.
+func (c *consumer) batch(first Message, queue <-chan Message) []Message {
+	batch := append(make([]Message, 0, min(1+len(queue), c.cfg.MaxBatch)), first)
+	for len(batch) < c.cfg.MaxBatch {
+		select {
+		case m := <-queue:
+			batch = append(batch, m)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// process calls the handler until it succeeds. It gives up, and returns
+// false, when the assignment ended.
+func (c *consumer) process(work, over context.Context, batch []Message) bool {
+	c.busy.Lock()
+	defer c.busy.Unlock()
+	for pause := handlerPauseMin; ; pause = min(2*pause, handlerPauseMax) {
+		select {
+		case <-c.leaving:
+			return false
+		case <-over.Done():
+			return false
+		default:
+		}
+		err := c.handle(work, batch)
+		if err == nil {
+			return true
+		}
+		c.log.Error("handle batch", "messages", len(batch), "topic", batch[0].Topic,
+			"partition", batch[0].Partition, "offset", batch[0].Offset, "error", err)
+		select {
+		case <-c.leaving:
+		case <-over.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// progress is what was handled and is not committed: by topic and partition
+// the offset of the next message.
+type progress map[string]map[int]int64
+
+func (p progress) add(batch []Message) {
+	for _, m := range batch {
+		if p[m.Topic] == nil {
+			p[m.Topic] = map[int]int64{}
+		}
+		p[m.Topic][m.Partition] = m.Offset + 1
+	}
+}
+
+// commit tells the group and starts over.
+func (p progress) commit(generation *kafka.Generation) error {
+	if len(p) == 0 {
+		return nil
+	}
+	err := generation.CommitOffsets(maps.Clone(p))
+	clear(p)
+	return err
+}
