@@ -1,0 +1,53 @@
+package inventory
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/ordbench/ordbench/system/telemetry"
+)
+
+// api answers HTTP:
+//
+//	GET /stock/{sku}  200 with what is held of one article
+//
+// Whatever is not well is problem+json.
+type api struct {
+	stock *stock
+	log   *slog.Logger
+}
+
+// handler routes requests and counts them.
+func (a *api) handler(requests *telemetry.Requests) http.Handler {
+	mux := http.NewServeMux()
+	route := func(pattern string, h http.HandlerFunc) {
+		mux.Handle(pattern, requests.Route(pattern, h))
+	}
+	route("GET /stock/{sku}", a.find)
+	route("/stock/{sku}", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", "GET, HEAD")
+		problem{Status: http.StatusMethodNotAllowed, Detail: r.Method + " is not one of GET, HEAD"}.write(w)
+	})
+	route("/", func(w http.ResponseWriter, _ *http.Request) {
+		problem{Status: http.StatusNotFound, Detail: "there is GET /stock/{sku}"}.write(w)
+	})
+	return mux
+}
+
+func (a *api) find(w http.ResponseWriter, r *http.Request) {
+	found, err := a.stock.find(r.Context(), r.PathValue("sku"))
+	switch {
+	case err == nil:
+		w.Header().Set("Cache-Control", "no-store")
+		respond(w, http.StatusOK, "application/json", found)
+	case errors.Is(err, errNoSuchSKU):
+		problem{Status: http.StatusNotFound, Detail: err.Error()}.write(w)
+	case errors.Is(err, context.Canceled):
+		// The client hung up: nobody reads an answer.
+	default:
+		a.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		problem{Status: http.StatusInternalServerError, Detail: "the inventory database does not answer"}.write(w)
+	}
+}

@@ -1,0 +1,248 @@
+package inventory
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ordbench/ordbench/system/events"
+	"github.com/ordbench/ordbench/system/store"
+)
+
+// schema of the inventory database, beside the store's outbox and inbox.
+// Movements are only ever added, and nothing forbids a second one for the
+// same order: an effect that happened twice has to stand there twice.
+var schema = []string{
+	`CREATE TABLE IF NOT EXISTS stock (
+		sku       TEXT PRIMARY KEY,
+		initial   BIGINT NOT NULL,
+		available BIGINT NOT NULL,
+		reserved  BIGINT NOT NULL,
+		sold      BIGINT NOT NULL
+	)`,
+	`CREATE TABLE IF NOT EXISTS movements (
+		id       INTEGER PRIMARY KEY AUTOINCREMENT,
+		order_id TEXT NOT NULL,
+		event_id TEXT NOT NULL,
+		sku      TEXT NOT NULL,
+		kind     TEXT NOT NULL,
+		quantity BIGINT NOT NULL,
+		at       BIGINT NOT NULL
+	)`,
+	`CREATE INDEX IF NOT EXISTS movements_order ON movements (order_id)`,
+}
+
+const (
+	insertStock = `INSERT INTO stock (sku, initial, available, reserved, sold)
+		VALUES (?, ?, ?, 0, 0) ON CONFLICT (sku) DO NOTHING`
+	selectStock = `SELECT initial, available, reserved, sold FROM stock WHERE sku = ?`
+	// Read, compared and changed in one statement: no reader in between.
+	reserveStock = `UPDATE stock SET available = available - ?, reserved = reserved + ?
+		WHERE sku = ? AND available >= ?`
+	insertMovement = `INSERT INTO movements (order_id, event_id, sku, kind, quantity, at) VALUES (?, ?, ?, ?, ?, ?)`
+)
+
+// Kinds of movements.
+const (
+	reserve = "reserve"
+	reject  = "reject" // quantity 0: nothing was kept
+)
+
+var errNoSuchSKU = errors.New("no such article")
+
+// stock is the inventory database.
+type stock struct {
+	db    *store.DB
+	inbox bool // an event takes effect only once
+}
+
+// openStock opens the database, creating what is missing; articles that it
+// does not know yet get their initial units.
+func openStock(ctx context.Context, cfg Config) (*stock, error) {
+	db, err := store.Open(ctx, store.Config{Path: cfg.Database})
+	if err != nil {
+		return nil, err
+	}
+	s := &stock{db: db, inbox: cfg.Inbox}
+	if err = db.Migrate(ctx, schema...); err == nil {
+		err = s.seed(ctx, cfg.SKUs, cfg.Stock)
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
+}
+
+// seed adds what is missing of the first n articles.
+func (s *stock) seed(ctx context.Context, n int, units int64) error {
+	var have int
+	if err := s.db.QueryRow(ctx, `SELECT count(*) FROM stock`).Scan(&have); err != nil {
+		return fmt.Errorf("count stock: %w", err)
+	}
+	if have >= n { // all but the very first replica: no turn at the file taken
+		return nil
+	}
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		for i := range n {
+			if _, err := tx.Exec(insertStock, events.SKU(i+1), units, units); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("seed stock: %w", err)
+	}
+	return nil
+}
+
+// article is what is held of one SKU, in units. Initial is always the sum of
+// the other three.
+type article struct {
+	SKU       string `json:"sku"`
+	Initial   int64  `json:"initial"`
+	Available int64  `json:"available"`
+	Reserved  int64  `json:"reserved"`
+	Sold      int64  `json:"sold"`
+}
+
+// find reads one article; errNoSuchSKU where there is none.
+func (s *stock) find(ctx context.Context, sku string) (article, error) {
+	a := article{SKU: sku}
+	err := s.db.QueryRow(ctx, selectStock, sku).Scan(&a.Initial, &a.Available, &a.Reserved, &a.Sold)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return article{}, errNoSuchSKU
+	case err != nil:
+		return article{}, fmt.Errorf("find %s: %w", sku, err)
+	}
+	return a, nil
+}
+
+// tally counts what became of a batch of orders.
+type tally struct{ reserved, rejected, repeated int }
+
+// reserve decides about each order and promises to publish the answer, all in
+// one transaction. It is safe to call again with the same orders after an
+// error. Without an inbox an order that comes again is decided about again.
+func (s *stock) reserve(ctx context.Context, orders []events.Event, now time.Time) (tally, error) {
+	var out tally
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		out = tally{}
+		for _, o := range orders {
+			if s.inbox {
+				first, err := tx.FirstTime(events.InventoryGroup, o.EventID)
+				if err != nil {
+					return err
+				}
+				if !first {
+					out.repeated++
+					continue
+				}
+			}
+			lack, err := take(tx, o, now)
+			if err != nil {
+				return fmt.Errorf("order %s: %w", o.OrderID, err)
+			}
+			if lack == "" {
+				out.reserved++
+			} else {
+				out.rejected++
+			}
+			if err := answer(tx, o, lack, now); err != nil {
+				return fmt.Errorf("order %s: %w", o.OrderID, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return tally{}, fmt.Errorf("reserve stock for %d orders: %w", len(orders), err)
+	}
+	return out, nil
+}
+
+// take reserves every item of the order, or none: then lack says what was not
+// there.
+func take(tx *store.Tx, o events.Event, now time.Time) (lack string, err error) {
+	move := func(sku, kind string, units int64) error {
+		_, err := tx.Exec(insertMovement, o.OrderID, o.EventID, sku, kind, units, now.UnixMicro())
+		return err
+	}
+	for i, item := range o.Items {
+		there, err := shift(tx, item.SKU, item.Quantity)
+		if err != nil {
+			return "", err
+		}
+		if there {
+			continue
+		}
+		for _, taken := range o.Items[:i] {
+			if _, err := shift(tx, taken.SKU, -taken.Quantity); err != nil {
+				return "", err
+			}
+		}
+		if lack, err = shortage(tx, item); err != nil {
+			return "", err
+		}
+		return lack, move(item.SKU, reject, 0)
+	}
+	for _, item := range o.Items {
+		if err := move(item.SKU, reserve, item.Quantity); err != nil {
+			return "", err
+		}
+	}
+	return "", nil
+}
+
+// shift moves units from available to reserved if they are there; negative
+// units go back.
+func shift(tx *store.Tx, sku string, units int64) (there bool, err error) {
+	res, err := tx.Exec(reserveStock, units, units, sku, units)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n == 1, err
+}
+
+// shortage says for people why an item cannot be had.
+func shortage(tx *store.Tx, item events.Item) (string, error) {
+	var a article
+	err := tx.QueryRow(selectStock, item.SKU).Scan(&a.Initial, &a.Available, &a.Reserved, &a.Sold)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return fmt.Sprintf("%s: %s", item.SKU, errNoSuchSKU), nil
+	case err != nil:
+		return "", err
+	}
+	return fmt.Sprintf("%s: %d wanted, %d available", item.SKU, item.Quantity, a.Available), nil
+}
+
+// answer promises to publish what became of the order.
+func answer(tx *store.Tx, o events.Event, lack string, now time.Time) error {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("make event id: %w", err)
+	}
+	e := events.Event{
+		Type:      events.InventoryReserved,
+		EventID:   id.String(),
+		OrderID:   o.OrderID,
+		UserID:    o.UserID,
+		Total:     o.Total,
+		Timestamp: events.At(now),
+		Items:     o.Items,
+	}
+	if lack != "" {
+		e.Type, e.Reason = events.InventoryRejected, lack
+	}
+	payload, err := e.Encode()
+	if err != nil {
+		return err
+	}
+	return tx.Enqueue(store.Message{EventID: e.EventID, Topic: events.InventoryTopic, Key: o.OrderID, Payload: payload})
+}
