@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/ordbench/ordbench/system/bus"
 	"github.com/ordbench/ordbench/system/store"
 )
@@ -30,11 +28,14 @@ type dualWrite struct {
 	publish  func(context.Context, ...bus.Message) error
 	linger   time.Duration
 	patience time.Duration
-	lost     prometheus.Counter
+	lost     counter
 	log      *slog.Logger
 }
 
-func newDualWrite(publish func(context.Context, ...bus.Message) error, lost prometheus.Counter, log *slog.Logger) *dualWrite {
+// counter is a prometheus.Counter, or what a test counts with.
+type counter interface{ Add(float64) }
+
+func newDualWrite(publish func(context.Context, ...bus.Message) error, lost counter, log *slog.Logger) *dualWrite {
 	return &dualWrite{
 		queue:    make(chan store.Message, dualQueue),
 		finished: make(chan struct{}),

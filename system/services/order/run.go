@@ -107,7 +107,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		listener := &listener{book: book, metrics: metrics, log: log}
 		return orderly(frontCtx, bus.Consume(frontCtx, bus.ConsumerConfig{
 			Brokers: cfg.Brokers, Group: events.OrderGroup, Topics: []string{events.InventoryTopic},
-			MaxBatch: maxBatch, Log: log,
+			MaxBatch: maxBatch, DrainTimeout: cfg.Grace, Log: log,
 		}, listener.handle))
 	})
 	<-frontCtx.Done()
