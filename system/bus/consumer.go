@@ -20,7 +20,7 @@ const (
 	sessionTimeout    = 6 * time.Second
 	rebalanceTimeout  = 6 * time.Second
 	joinBackoff       = 50 * time.Millisecond
-	leaveTimeout      = 700 * time.Millisecond // for the last commit and the goodbye
+	leaveTimeout      = 1500 * time.Millisecond // for a rebalance under way, the last commit and the goodbye
 )
 
 // ConsumerConfig says what Consume reads, and how.

@@ -15,7 +15,7 @@ const clientID = "ordbench"
 
 // link is one connection to one broker, with one request under way at a time.
 type link struct {
-	conn *protocol.Conn
+	conn  *protocol.Conn
 	spent bool // an exchange was cut off: the next answer would be the wrong one
 }
 

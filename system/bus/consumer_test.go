@@ -1,0 +1,224 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+func TestOrderlyChangesOfMembersLoseAndRepeatNothing(t *testing.T) {
+	t.Parallel()
+	ctx := deadline(t)
+	brokers := memoryBroker(t, 40, "orders")
+	pub := NewPublisher(brokers)
+	defer pub.Close()
+	b := newBook()
+
+	sent := 0
+	publish := func() {
+		for range 20 {
+			if err := pub.Publish(ctx, numbered(sent, sent+10)...); err != nil {
+				t.Fatal(err)
+			}
+			sent += 10
+		}
+	}
+	var members []*member
+	for range 8 {
+		publish()
+		members = append(members, join(ctx, t, brokers, b.handle))
+		publish()
+	}
+	b.await(ctx, t, sent)
+	for _, m := range members[1:] {
+		publish()
+		m.leave(t)
+		publish()
+	}
+	b.await(ctx, t, sent)
+	members[0].leave(t)
+	if n := b.repeated(); n != 0 {
+		t.Errorf("%d of %d messages were handled more than once", n, sent)
+	}
+	lag, err := ReadLag(ctx, brokers, "group", "orders")
+	if err != nil || lag.Total() != 0 {
+		t.Errorf("lag after all left: %d, %v; want 0", lag.Total(), err)
+	}
+}
+
+func TestMemberThatVanishesLosesNothing(t *testing.T) {
+	t.Parallel()
+	ctx := deadline(t)
+	brokers := memoryBroker(t, 8, "orders")
+	pub := NewPublisher(brokers)
+	defer pub.Close()
+	b := newBook()
+
+	// Gone without a goodbye, and with a batch it never finished.
+	lost := &consumer{
+		cfg:     ConsumerConfig{Brokers: brokers, Group: "group", Topics: []string{"orders"}, MaxBatch: 5, CommitInterval: time.Hour},
+		log:     discard(),
+		cluster: newCluster(brokers),
+		leaving: make(chan struct{}),
+	}
+	stuck, free := make(chan struct{}, 1), make(chan struct{})
+	calls := 0
+	lost.handle = func(ctx context.Context, batch []Message) error {
+		if calls++; calls == 3 {
+			stuck <- struct{}{}
+			<-free
+		}
+		return nil
+	}
+	own, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- lost.run(own) }()
+	if err := pub.Publish(ctx, numbered(0, 200)...); err != nil {
+		t.Fatal(err)
+	}
+	<-stuck
+	lost.cluster.dialer.sever()
+
+	join(ctx, t, brokers, b.handle)
+	b.await(ctx, t, 200)
+	stop()
+	close(free)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBatchThatFailsComesAgainAndIsNotCommitted(t *testing.T) {
+	t.Parallel()
+	ctx := deadline(t)
+	brokers := memoryBroker(t, 1, "orders")
+	pub := NewPublisher(brokers)
+	defer pub.Close()
+	if err := pub.Publish(ctx, numbered(0, 3)...); err != nil {
+		t.Fatal(err)
+	}
+
+	var first []Message
+	failed := make(chan struct{})
+	m := join(ctx, t, brokers, func(_ context.Context, batch []Message) error {
+		if first == nil {
+			first = batch
+			return errors.New("out of order")
+		}
+		if batch[0].Offset != first[0].Offset || len(batch) != len(first) {
+			t.Errorf("after a failure at offset %d came offset %d", first[0].Offset, batch[0].Offset)
+		}
+		select {
+		case <-failed:
+		default:
+			close(failed)
+		}
+		return errors.New("still out of order")
+	})
+	<-failed
+	m.leave(t)
+	lag, err := ReadLag(ctx, brokers, "group", "orders")
+	if err != nil || lag.Total() != 3 {
+		t.Fatalf("lag: %d, %v; want all 3", lag.Total(), err)
+	}
+
+	b := newBook()
+	join(ctx, t, brokers, b.handle)
+	b.await(ctx, t, 3)
+}
+
+func TestBatchUnderWayIsFinishedAndCommittedWhenStopped(t *testing.T) {
+	t.Parallel()
+	ctx := deadline(t)
+	brokers := memoryBroker(t, 4, "orders")
+	pub := NewPublisher(brokers)
+	defer pub.Close()
+	if err := pub.Publish(ctx, numbered(0, 1)...); err != nil {
+		t.Fatal(err)
+	}
+	begun, finish := make(chan struct{}), make(chan struct{})
+	m := join(ctx, t, brokers, func(ctx context.Context, batch []Message) error {
+		close(begun)
+		<-finish
+		return ctx.Err()
+	})
+	<-begun
+	m.stop()
+	close(finish)
+	if err := <-m.ended; err != nil {
+		t.Fatal(err)
+	}
+	lag, err := ReadLag(ctx, brokers, "group", "orders")
+	if err != nil || lag.Total() != 0 {
+		t.Fatalf("lag: %d, %v; want 0", lag.Total(), err)
+	}
+}
+
+func TestKilledBrokerLosesNothingThatWasAcknowledged(t *testing.T) {
+	t.Parallel()
+	ctx := deadline(t)
+	broker := newBrokerProcess(t)
+	broker.start()
+	brokers := []string{broker.addr}
+	if err := EnsureTopics(ctx, brokers, 40, "orders"); err != nil {
+		t.Fatal(err)
+	}
+	b := newBook()
+	for range 3 {
+		join(ctx, t, brokers, b.handle)
+	}
+
+	const rounds, each = 4, 500
+	half, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		pub := NewPublisher(brokers)
+		defer pub.Close()
+		for i := 0; i < rounds*each; i += 10 {
+			for pub.Publish(ctx, numbered(i, i+10)...) != nil {
+				if !sleep(ctx, retryPause) {
+					done <- ctx.Err()
+					return
+				}
+			}
+			if (i+10)%each == 0 && i+10 < rounds*each {
+				half <- struct{}{}
+			}
+		}
+		done <- nil
+	}()
+	for round := range rounds - 1 {
+		<-half
+		if round%2 == 0 {
+			broker.kill()
+		} else {
+			broker.stop()
+		}
+		broker.start()
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	b.await(ctx, t, rounds*each)
+}
+
+func TestConsumeEndsWhileTheBrokerIsDown(t *testing.T) {
+	t.Parallel()
+	down := newBrokerProcess(t) // never started
+	ctx, cancel := context.WithCancel(deadline(t))
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Consume(ctx, ConsumerConfig{Brokers: []string{down.addr}, Group: "group", Topics: []string{"orders"}}, newBook().handle)
+	}()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestConsumeSaysWhatItLacks(t *testing.T) {
+	err := Consume(context.Background(), ConsumerConfig{Group: "group"}, newBook().handle)
+	if err == nil {
+		t.Fatal("no brokers and no topics were accepted")
+	}
+}
