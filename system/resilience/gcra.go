@@ -59,8 +59,11 @@ func newGCRA(l Limit) gcra {
 // if the request is allowed.
 func (g gcra) admit(tat, now int64) (next int64, allowed bool) {
 	// A tat further ahead than any burst comes from a clock that was
-	// set back: it must not lock the client out.
-	next = min(max(tat, now), now+g.burst) + g.cost
+	// set back. It is void: else it would lock the client out.
+	if tat < now || tat > now+g.burst {
+		tat = now
+	}
+	next = tat + g.cost
 	return next, next-now <= g.burst
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
@@ -29,7 +30,9 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local cost, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 local tat = tonumber(redis.call('GET', KEYS[1]) or now)
-tat = math.min(math.max(tat, now), now + burst)
+if tat < now or tat > now + burst then
+  tat = now
+end
 local next = tat + cost
 if next - now > burst then
   return {0, tat - now}
@@ -62,6 +65,7 @@ func NewLimiter(limit Limit, client *redis.Client, breaker *Breaker) *Limiter {
 // NewCacheClient speaks to the cache at addr with the short patience that a
 // limiter needs: one try, 50 ms.
 func NewCacheClient(addr string) *redis.Client {
+	logging.Disable() // it would write past our log; the breaker tells
 	return redis.NewClient(&redis.Options{
 		Addr:                  addr,
 		Protocol:              2,
