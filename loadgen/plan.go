@@ -1,0 +1,73 @@
+package loadgen
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Plan is the traffic of a run: its phases, one after the other.
+type Plan struct {
+	Phases []Phase
+	Seed   uint64 // of the arrivals
+}
+
+// Phase is one law for a while.
+type Phase struct {
+	Name   string
+	Law    Law
+	For    time.Duration
+	Record bool // false: counted, not timed (a warm-up)
+}
+
+// Length is the time from the start of the first phase to the end of the last.
+func (p Plan) Length() time.Duration {
+	var sum time.Duration
+	for _, phase := range p.Phases {
+		sum += phase.For
+	}
+	return sum
+}
+
+// Start is when phase i starts.
+func (p Plan) Start(i int) time.Duration { return Plan{Phases: p.Phases[:i]}.Length() }
+
+// At is the index of the phase that runs at t: -1 before the first, the
+// number of phases after the last.
+func (p Plan) At(t time.Duration) int {
+	if t < 0 {
+		return -1
+	}
+	for i, phase := range p.Phases {
+		if t < phase.For {
+			return i
+		}
+		t -= phase.For
+	}
+	return len(p.Phases)
+}
+
+// Validate reports every problem of the plan.
+func (p Plan) Validate() error {
+	var errs []error
+	if len(p.Phases) == 0 {
+		errs = append(errs, errors.New("plan: no phases"))
+	}
+	seen := map[string]bool{}
+	for _, phase := range p.Phases {
+		switch {
+		case phase.Name == "":
+			errs = append(errs, errors.New("plan: a phase without a name"))
+		case seen[phase.Name]:
+			errs = append(errs, fmt.Errorf("plan: two phases named %q", phase.Name))
+		}
+		seen[phase.Name] = true
+		if phase.Law == nil {
+			errs = append(errs, fmt.Errorf("phase %q: no arrival law", phase.Name))
+		}
+		if phase.For <= 0 {
+			errs = append(errs, fmt.Errorf("phase %q: lasts %v, want more than 0", phase.Name, phase.For))
+		}
+	}
+	return errors.Join(errs...)
+}

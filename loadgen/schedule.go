@@ -1,0 +1,120 @@
+package loadgen
+
+import (
+	"sync"
+	"time"
+)
+
+// schedule is the Source of a run: the arrivals of the plan, with content.
+type schedule struct {
+	workload Workload
+
+	mu    sync.Mutex
+	calls cursor
+	seq   uint64
+	taken []map[Op]*uint64 // calls given out, by phase
+	ahead Call             // Due and Op of the latest call given out, which may not be due yet
+
+	// due counts the same arrivals a second time, by the clock alone, so that
+	// what no engine has asked for yet is known to be waiting.
+	due      cursor
+	dueHead  time.Duration
+	dueMore  bool
+	dueCount uint64
+}
+
+func newSchedule(p Plan, w Workload) *schedule {
+	s := &schedule{workload: w, calls: cursor{plan: p}, due: cursor{plan: p}}
+	for range p.Phases {
+		s.taken = append(s.taken, map[Op]*uint64{})
+	}
+	_, s.dueHead, s.dueMore = s.due.next()
+	return s
+}
+
+// Next gives the next call of the plan.
+func (s *schedule) Next(c *Call) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	phase, due, ok := s.calls.next()
+	if !ok {
+		return false
+	}
+	c.Reset()
+	c.Seq, c.Phase, c.Due = s.seq, phase, due
+	s.workload.Next(c)
+	s.seq++
+	s.ahead.Due, s.ahead.Op = due, c.Op
+	n := s.taken[phase][c.Op]
+	if n == nil {
+		n = new(uint64)
+		s.taken[phase][c.Op] = n
+	}
+	*n++
+	return true
+}
+
+// withdraw takes back a call that was not due when the load was stopped.
+func (s *schedule) withdraw(c *Call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	*s.taken[c.Phase][c.Op]--
+	s.ahead.Due = 0
+}
+
+// progress counts by op what was given out and is due at now, and in all what
+// is due by the law, given out or not.
+func (s *schedule) progress(now time.Duration) (given map[Op]uint64, due uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	given = map[Op]uint64{}
+	for _, ops := range s.taken {
+		for op, n := range ops {
+			given[op] += *n
+		}
+	}
+	if s.ahead.Due > now {
+		given[s.ahead.Op]--
+	}
+	for s.dueMore && s.dueHead <= now {
+		s.dueCount++
+		_, s.dueHead, s.dueMore = s.due.next()
+	}
+	return given, s.dueCount
+}
+
+// scheduled is the number of calls given out in a phase, by op.
+func (s *schedule) scheduled(phase int) map[Op]uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[Op]uint64{}
+	for op, n := range s.taken[phase] {
+		all[op] = *n
+	}
+	return all
+}
+
+// cursor walks the arrivals of a plan.
+type cursor struct {
+	plan     Plan
+	phase    int
+	start    time.Duration // of the phase
+	arrivals Arrivals
+}
+
+// next is the phase and due time of the next arrival.
+func (c *cursor) next() (phase int, due time.Duration, ok bool) {
+	for c.phase < len(c.plan.Phases) {
+		p := c.plan.Phases[c.phase]
+		if c.arrivals == nil {
+			c.arrivals = p.Law.Arrivals(mix(c.plan.Seed^mix(uint64(c.phase))), p.For)
+		}
+		if at, ok := c.arrivals(); ok {
+			return c.phase, c.start + at, true
+		}
+		c.phase++
+		c.start += p.For
+		c.arrivals = nil
+	}
+	return 0, 0, false
+}

@@ -1,0 +1,158 @@
+// Package wire holds the engines that carry calls to an HTTP target. Call
+// NewNetHTTP and give the engine to loadgen.New.
+//
+// The invariant: one Call is at most one request on the wire. No engine
+// follows a redirect, uses a proxy or repeats a request behind the back of
+// the account, and Refused means that no byte of the request was written.
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/ordbench/ordbench/loadgen"
+)
+
+// The defaults of Config.
+const (
+	DefaultConnections = 128
+	DefaultTimeout     = 5 * time.Second
+)
+
+// Config is the target of an engine.
+type Config struct {
+	BaseURL     string        // "http://127.0.0.1:8080"
+	Connections int           // at most this many at a time; 0 is DefaultConnections
+	Timeout     time.Duration // for a free connection from due, and again for the answer from sent; 0 is DefaultTimeout
+	TLS         *tls.Config   // for https; nil trusts the system's roots
+
+	// Dial connects; nil dials TCP.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// NetHTTP is the engine on net/http: HTTP/1.1, cleartext or TLS, on every
+// system.
+//
+// Each connection has a goroutine. Those that are free queue for the lead;
+// the leader takes the next call, waits until it is due, passes the lead on
+// and sends the call itself, so no call ever changes hands. When all are busy
+// nobody leads, and the schedule itself is the queue.
+type NetHTTP struct {
+	cfg    Config
+	base   *url.URL
+	addr   string // host:port
+	client *http.Transport
+	err    error
+	nap    func(time.Duration) // tests under synthetic time replace it
+	spin   time.Duration
+}
+
+// NewNetHTTP prepares an engine; problems of cfg are reported by Run.
+func NewNetHTTP(cfg Config) *NetHTTP {
+	if cfg.Connections == 0 {
+		cfg.Connections = DefaultConnections
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = DefaultTimeout
+	}
+	if cfg.Dial == nil {
+		cfg.Dial = (&net.Dialer{}).DialContext
+	}
+	e := &NetHTTP{cfg: cfg, nap: nap, spin: maxSpin}
+	e.base, e.addr, e.err = target(cfg)
+	http1 := new(http.Protocols)
+	http1.SetHTTP1(true)
+	e.client = &http.Transport{
+		Protocols:              http1,
+		TLSClientConfig:        cfg.TLS,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: 64 << 10,
+		DialContext:            e.dial,
+	}
+	return e
+}
+
+// target takes the base URL apart and reports every problem of cfg.
+func target(cfg Config) (base *url.URL, addr string, err error) {
+	var errs []error
+	if cfg.Connections < 0 {
+		errs = append(errs, fmt.Errorf("engine: %d connections, want at least 1", cfg.Connections))
+	}
+	if cfg.Timeout < 0 {
+		errs = append(errs, fmt.Errorf("engine: timeout %v, want more than 0", cfg.Timeout))
+	}
+	base, err = url.Parse(cfg.BaseURL)
+	switch {
+	case err != nil:
+		errs = append(errs, fmt.Errorf("engine: base URL: %w", err))
+	case base.Scheme != "http" && base.Scheme != "https" || base.Hostname() == "":
+		errs = append(errs, fmt.Errorf("engine: base URL %q, want http://host:port", cfg.BaseURL))
+	default:
+		port := base.Port()
+		if port == "" {
+			port = map[string]string{"http": "80", "https": "443"}[base.Scheme]
+		}
+		addr = net.JoinHostPort(base.Hostname(), port)
+	}
+	return base, addr, errors.Join(errs...)
+}
+
+// Run sends the calls of job; see loadgen.Engine.
+func (e *NetHTTP) Run(ctx context.Context, job loadgen.Job) error {
+	if e.err != nil {
+		return e.err
+	}
+	// Connections outlive ctx by the grace, no longer.
+	hard, kill := context.WithCancel(context.WithoutCancel(ctx))
+	defer kill()
+	r := &netRun{
+		NetHTTP: e, job: job, hard: hard,
+		lead:  make(chan struct{}, 1),
+		pacer: pacer{start: job.Start, nap: e.nap, most: e.spin},
+	}
+	var workers, grace sync.WaitGroup
+	for range e.cfg.Connections {
+		workers.Go(func() { (&worker{netRun: r}).run(ctx) })
+	}
+	grace.Go(func() { r.stopAfterGrace(ctx, kill) })
+	r.lead <- struct{}{}
+	workers.Wait()
+	kill()
+	grace.Wait()
+	return nil
+}
+
+// netRun is one Run of the engine.
+type netRun struct {
+	*NetHTTP
+	job   loadgen.Job
+	hard  context.Context // ends when what is in flight is given up
+	lead  chan struct{}   // holds the lead while nobody has it
+	pacer pacer           // the leader's
+}
+
+// stopAfterGrace gives up what is in flight when ctx ended a grace ago.
+func (r *netRun) stopAfterGrace(ctx context.Context, kill func()) {
+	select {
+	case <-r.hard.Done():
+		return
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(r.job.Grace)
+	defer timer.Stop()
+	select {
+	case <-r.hard.Done():
+	case <-timer.C:
+		kill()
+	}
+}
+
+// now is the time from the start of the plan.
+func (r *netRun) now() time.Duration { return time.Since(r.job.Start) }
