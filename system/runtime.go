@@ -24,7 +24,8 @@ type Fleet interface {
 	// Start starts the process of a replica. It doesn't wait until that is
 	// ready. At most one process of a replica runs at a time.
 	Start(ctx context.Context, replica string) (Process, error)
-	// Tail returns the last lines that a replica's latest process wrote.
+	// Tail returns the last lines that a replica's latest process wrote; ""
+	// if there are none.
 	Tail(replica string, lines int) string
 	// Brokers are the addresses of the broker.
 	Brokers() []string

@@ -8,71 +8,219 @@ package system
 
 import (
 	"context"
+	"database/sql"
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ordbench/ordbench/system/bus"
 )
 
-// Stack is a running order system.
+// bootLimit is how long a stack may take until all of it is ready.
+const bootLimit = 60 * time.Second
+
+// Stack is a running order system. Its methods are safe for concurrent use.
 type Stack struct {
-	rt    Runtime
-	fleet Fleet
-	cfg   Config
-	log   *slog.Logger
+	rt       Runtime
+	fleet    Fleet
+	cfg      Config
+	log      *slog.Logger
+	probe    *prober
+	lag      *bus.LagReader
+	seats    []*seat // in the order of Fleet.Replicas
+	bootedAt time.Time
+	tempDir  bool
+
+	supervisors sync.WaitGroup
+	dismiss     context.CancelFunc // ends the supervisors, when their seats are empty
+	scaler      sync.WaitGroup
+	stopScaler  context.CancelFunc
+
+	mu      sync.Mutex
+	desired map[Component]int
+	closing bool
+	books   map[Component]*sql.DB
+
+	close    sync.Once
+	closeErr error
 }
 
 // Boot starts a stack and returns when all of it is ready. After an error
 // nothing of it is left; the error says which replica is to blame, with the
-// last lines of its log. ctx bounds the boot, not the life of the stack.
+// last lines of its log. ctx bounds the boot, not the life of the stack. A nil
+// log is silent.
 func Boot(ctx context.Context, rt Runtime, cfg Config, log *slog.Logger) (*Stack, error) {
-	return nil, nil
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	s := &Stack{rt: rt, cfg: cfg, log: log, desired: map[Component]int{}, books: map[Component]*sql.DB{}}
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("boot: %w", err)
+	}
+	if err := s.settle(); err != nil {
+		return nil, fmt.Errorf("boot: %w", err)
+	}
+	fleet, err := rt.Boot(ctx, s.cfg)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("boot: %w", err), s.unsettle())
+	}
+	s.fleet = fleet
+	s.probe = newProber()
+	s.lag = bus.NewLagReader(fleet.Brokers())
+	life, dismiss := context.WithCancel(context.WithoutCancel(ctx))
+	s.dismiss = dismiss
+	for _, r := range fleet.Replicas() {
+		st := newSeat(r, fleet, s.probe.ready, log)
+		s.seats = append(s.seats, st)
+		s.supervisors.Go(func() { st.supervise(life) })
+	}
+	if err := s.raise(ctx); err != nil {
+		now, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		cancel() // by force: there is nothing to save
+		return nil, errors.Join(fmt.Errorf("boot: %w", err), s.Close(now))
+	}
+	s.bootedAt = time.Now()
+	s.startScaler(life)
+	return s, nil
 }
 
-// URL is the base URL of the gateway.
-func (s *Stack) URL() string { return "" }
+// settle gives the stack its directories.
+func (s *Stack) settle() error {
+	if s.cfg.Dir == "" {
+		dir, err := os.MkdirTemp("", "ordbench-")
+		if err != nil {
+			return err
+		}
+		s.cfg.Dir, s.tempDir = dir, true
+	}
+	dir, err := filepath.Abs(s.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	s.cfg.Dir = dir
+	if s.cfg.LogDir == "" {
+		s.cfg.LogDir = filepath.Join(dir, "logs")
+	}
+	if s.cfg.LogDir, err = filepath.Abs(s.cfg.LogDir); err != nil {
+		return err
+	}
+	for _, d := range []string{s.cfg.Dir, s.cfg.LogDir} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return errors.Join(err, s.unsettle())
+		}
+	}
+	return nil
+}
+
+// unsettle removes the directory if nobody asked for it by name.
+func (s *Stack) unsettle() error {
+	if !s.tempDir {
+		return nil
+	}
+	return os.RemoveAll(s.cfg.Dir)
+}
+
+// stages are the components in the order of their start; those of one stage
+// start together, and end together in the opposite order.
+var stages = [][]Component{{Broker, Cache}, {Order, Inventory, Gateway}}
+
+// ends are the stages of an orderly end: first nobody comes in, then what is
+// inside is finished, then what it stands on goes.
+var ends = [][]Component{{Gateway}, {Order, Inventory}, {Broker, Cache}}
+
+// raise starts every component and waits until it is ready.
+func (s *Stack) raise(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, bootLimit)
+	defer cancel()
+	for _, stage := range stages {
+		first, ctx := errgroup.WithContext(ctx)
+		for _, c := range stage {
+			s.resize(c, s.cfg.initial(c))
+			for _, st := range s.of(c)[:s.cfg.initial(c)] {
+				first.Go(func() error { return st.awaitBoot(ctx) })
+			}
+		}
+		if err := first.Wait(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close ends the stack: first the way in, then the services, then the
+// infrastructure; gracefully while ctx lasts, and then by force. It returns
+// when all processes are gone and all addresses are free. A second Close
+// returns what the first did.
+func (s *Stack) Close(ctx context.Context) error {
+	s.close.Do(func() { s.closeErr = s.shutDown(ctx) })
+	return s.closeErr
+}
+
+func (s *Stack) shutDown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
+	if s.stopScaler != nil {
+		s.stopScaler()
+		s.scaler.Wait()
+	}
+	for _, stage := range ends {
+		var gone sync.WaitGroup
+		for _, c := range stage {
+			for _, st := range s.of(c) {
+				gone.Go(func() { st.stop(ctx) })
+			}
+		}
+		gone.Wait()
+	}
+	s.dismiss()
+	s.supervisors.Wait()
+	s.probe.close()
+	problems := []error{s.lag.Close()}
+	s.mu.Lock()
+	for _, db := range s.books {
+		problems = append(problems, db.Close())
+	}
+	s.mu.Unlock()
+	problems = append(problems, s.fleet.Close(), s.unsettle())
+	if err := errors.Join(problems...); err != nil {
+		return fmt.Errorf("close the stack: %w", err)
+	}
+	return nil
+}
+
+// URL is the base URL of the gateway, "http://127.0.0.1:8080".
+func (s *Stack) URL() string { return "http://" + s.of(Gateway)[0].Addr }
 
 // Runtime is the name of the runtime.
 func (s *Stack) Runtime() string { return s.rt.Name() }
 
-// Close ends the stack in reverse order, gracefully while ctx lasts and then
-// by force.
-func (s *Stack) Close(ctx context.Context) error { return nil }
+// Config is what the stack was booted with, its directories filled in.
+func (s *Stack) Config() Config { return s.cfg }
 
-// Scale sets how many replicas of a component are wanted and returns when
-// they are ready, and those too many are gone.
-func (s *Stack) Scale(ctx context.Context, c Component, n int) error { return nil }
-
-// Running names the replicas of a component that have a process, paused or
-// not, in order.
-func (s *Stack) Running(component string) []string { return nil }
-
-// Known tells whether target names a component or a replica of the stack.
-func (s *Stack) Known(target string) bool { return false }
-
-// Kill ends a replica at once and returns when it is seen dead. It stays
-// down for hold; 0 leaves the restart to the supervisor.
-func (s *Stack) Kill(ctx context.Context, replica string, hold time.Duration) (at time.Time, detail string, err error) {
-	return
+// of returns the seats of a component, replica 0 first.
+func (s *Stack) of(c Component) []*seat {
+	var seats []*seat
+	for _, st := range s.seats {
+		if st.Component == c {
+			seats = append(seats, st)
+		}
+	}
+	return seats
 }
 
-// Pause stops a replica and returns when the process table shows it.
-func (s *Stack) Pause(ctx context.Context, replica string) (at time.Time, detail string, err error) {
-	return
+// seat finds a replica by its name.
+func (s *Stack) seat(replica string) (*seat, error) {
+	for _, st := range s.seats {
+		if st.Name == replica {
+			return st, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no replica %s", replica)
 }
-
-// Resume lets a paused replica run.
-func (s *Stack) Resume(ctx context.Context, replica string) (at time.Time, detail string, err error) {
-	return
-}
-
-// Restart ends a replica gracefully and returns when it is ready again.
-func (s *Stack) Restart(ctx context.Context, replica string) (at time.Time, detail string, err error) {
-	return
-}
-
-// AwaitReady returns when a replica is ready.
-func (s *Stack) AwaitReady(ctx context.Context, replica string) (at time.Time, detail string, err error) {
-	return
-}
-
-// Audit reads the system's books.
-func (s *Stack) Audit(ctx context.Context, a Auditor) error { return nil }

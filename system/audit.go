@@ -1,0 +1,153 @@
+package system
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/ordbench/ordbench/system/bus"
+	"github.com/ordbench/ordbench/system/events"
+)
+
+// bookkeepers are the components that keep a database.
+var bookkeepers = []Component{Order, Inventory}
+
+// Undecodable is the type that Audit gives a message that is no event.
+const Undecodable = "undecodable"
+
+// Audit reads the system's books and hands a every row of them: the orders,
+// the stock with its movements, both outboxes and all that is in the topics.
+// It reads the databases and the broker themselves, not the services' word,
+// and works with any of the services down. Each database is read as it was at
+// one moment; what moves meanwhile may stand in one book and not yet in the
+// next, so the books agree only when the system is drained.
+func (s *Stack) Audit(ctx context.Context, a Auditor) error {
+	for _, c := range bookkeepers {
+		if err := s.auditBook(ctx, c, a); err != nil {
+			return fmt.Errorf("audit the books of %s: %w", c, err)
+		}
+	}
+	for _, topic := range []string{events.OrdersTopic, events.InventoryTopic} {
+		err := bus.ReadTopic(ctx, s.fleet.Brokers(), topic, func(m bus.Message) error { return a.Event(eventRow(m)) })
+		if err != nil {
+			return fmt.Errorf("audit %s: %w", topic, err)
+		}
+	}
+	return nil
+}
+
+// eventRow is a message as the audit sees it. What is no event is kept, as of
+// no known type and of the order that its key names.
+func eventRow(m bus.Message) EventRow {
+	row := EventRow{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Type: Undecodable, OrderID: m.Key}
+	if e, err := events.Decode(m.Value); err == nil {
+		row.EventID, row.Type, row.OrderID = e.EventID, e.Type, e.OrderID
+	}
+	return row
+}
+
+// database opens a service's database for reading, once.
+func (s *Stack) database(ctx context.Context, c Component) (*sql.DB, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return nil, errClosing
+	}
+	if db := s.books[c]; db != nil {
+		return db, nil
+	}
+	db, err := s.fleet.Database(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	s.books[c] = db
+	return db, nil
+}
+
+// auditBook reads one database, in one transaction.
+func (s *Stack) auditBook(ctx context.Context, c Component, a Auditor) error {
+	db, err := s.database(ctx, c)
+	if err != nil {
+		return err
+	}
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // it has only read
+	switch c {
+	case Order:
+		err = auditOrders(ctx, tx, a)
+	case Inventory:
+		err = auditStock(ctx, tx, a)
+	}
+	if err != nil {
+		return err
+	}
+	return auditOutbox(ctx, tx, c, a)
+}
+
+func auditOrders(ctx context.Context, tx *sql.Tx, a Auditor) error {
+	return each(ctx, tx, `SELECT id, idempotency_key, user_id, status, version, created_at, updated_at FROM orders`,
+		func(scan func(...any) error) error {
+			var r OrderRow
+			var key sql.NullString
+			var created, updated int64
+			if err := scan(&r.ID, &key, &r.UserID, &r.Status, &r.Version, &created, &updated); err != nil {
+				return err
+			}
+			r.Key, r.CreatedAt, r.UpdatedAt = key.String, time.UnixMicro(created), time.UnixMicro(updated)
+			return a.Order(r)
+		})
+}
+
+func auditStock(ctx context.Context, tx *sql.Tx, a Auditor) error {
+	err := each(ctx, tx, `SELECT sku, initial, available, reserved, sold FROM stock`,
+		func(scan func(...any) error) error {
+			var r StockRow
+			if err := scan(&r.SKU, &r.Initial, &r.Available, &r.Reserved, &r.Sold); err != nil {
+				return err
+			}
+			return a.Stock(r)
+		})
+	if err != nil {
+		return err
+	}
+	return each(ctx, tx, `SELECT order_id, event_id, sku, kind, quantity, at FROM movements ORDER BY id`,
+		func(scan func(...any) error) error {
+			var r MovementRow
+			var at int64
+			if err := scan(&r.OrderID, &r.EventID, &r.SKU, &r.Kind, &r.Quantity, &at); err != nil {
+				return err
+			}
+			r.At = time.UnixMicro(at)
+			return a.Movement(r)
+		})
+}
+
+func auditOutbox(ctx context.Context, tx *sql.Tx, owner Component, a Auditor) error {
+	return each(ctx, tx, `SELECT event_id, topic, key, published_at IS NOT NULL FROM outbox ORDER BY id`,
+		func(scan func(...any) error) error {
+			r := OutboxRow{Owner: string(owner)}
+			if err := scan(&r.EventID, &r.Topic, &r.Key, &r.Published); err != nil {
+				return err
+			}
+			return a.Outbox(r)
+		})
+}
+
+// each hands fn every row of a query.
+func each(ctx context.Context, tx *sql.Tx, query string, fn func(scan func(...any) error) error) error {
+	rows, err := tx.QueryContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := fn(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
