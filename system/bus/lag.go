@@ -106,8 +106,12 @@ func (r *LagReader) committed(ctx context.Context, lag *Lag) error {
 		return err
 	}
 	answer := res.(*offsetfetch.Response)
-	if answer.ErrorCode != 0 {
-		return kafka.Error(answer.ErrorCode)
+	switch code := kafka.Error(answer.ErrorCode); code {
+	case 0:
+	case kafka.GroupIdNotFound: // no member has ever joined
+		return nil
+	default:
+		return code
 	}
 	for _, t := range answer.Topics {
 		for _, p := range t.Partitions {
