@@ -1,0 +1,252 @@
+package scenarios
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ordbench/ordbench/reports/gate"
+	"github.com/ordbench/ordbench/system"
+)
+
+// judge reports what single keys can't show: names that lead nowhere, times
+// that never come, gates that can't be measured. What could not be read was
+// reported when it was read, and is left out here.
+func (r *reader) judge(s *Scenario) {
+	r.judgeSystem(s)
+	r.judgeTraffic(s)
+	r.judgeChaos(s)
+	r.judgeGates(s)
+}
+
+// judgeSystem asks the system itself; the schema knows nearly all of its
+// rules, and this is for those that it does not.
+func (r *reader) judgeSystem(s *Scenario) {
+	if len(r.problems) > 0 {
+		return
+	}
+	if err := s.System.Validate(); err != nil {
+		for message := range strings.SplitSeq(err.Error(), "\n") {
+			r.complain(r.places[&s.System], "", "%s", message)
+		}
+	}
+}
+
+func (r *reader) judgeTraffic(s *Scenario) {
+	t := &s.Traffic
+	if len(t.Phases) == 0 {
+		if _, read := r.places[&t.Phases]; read && !r.broken[&t.Phases] {
+			r.complain(r.places[&t.Phases], "- {name: steady, rate: 100/s, for: 15s}", "no phases: there is no traffic")
+		}
+		return
+	}
+	seen := names{r: r, what: "phase"}
+	recorded, sure, arrivals := false, true, 0.0
+	for i := range t.Phases {
+		p := &t.Phases[i]
+		seen.add(&p.Name, p)
+		recorded = recorded || p.Record
+		arrivals += p.Law().Expected(p.For)
+		sure = sure && !r.broken[&p.Rate] && !r.broken[&p.Record] && !r.broken[&p.For]
+	}
+	switch {
+	case !sure || len(r.problems) > 0 && arrivals == 0:
+	case !recorded:
+		r.complain(r.places[&t.Phases], "leave record: false out of one of them", "no phase is recorded: there is nothing to report")
+	case arrivals == 0:
+		r.complain(r.places[&t.Phases], "", "every rate is 0: there is no traffic")
+	}
+}
+
+func (r *reader) judgeChaos(s *Scenario) {
+	seen := names{r: r, what: "fault"}
+	for i := range s.Chaos {
+		f := &s.Chaos[i]
+		f.Source = "scenario"
+		if f.Name == "" {
+			f.Name = f.Fault + "-" + f.Target
+			r.mark(&f.Name, r.places[f])
+		}
+		seen.add(&f.Name, f)
+		r.judgeMoment(s, f)
+		r.judgeSpec(s, f)
+	}
+}
+
+// judgeSpec asks the catalogue, which knows faults, targets and options.
+func (r *reader) judgeSpec(s *Scenario, f *Fault) {
+	fields := map[string]any{
+		"fault": &f.Fault, "target": &f.Target, "replicas": &f.Replicas, "restart_after": &f.RestartAfter, "for": &f.For,
+	}
+	known := true
+	for _, p := range f.Validate() {
+		known = known && p.Field != "target"
+		if field := fields[p.Field]; !r.broken[field] {
+			r.complain(r.at(field, f), p.Hint, "%s", p.Message)
+		}
+	}
+	if !known || r.broken[&f.Target] {
+		return
+	}
+	var replicas []string
+	for _, c := range system.Components() {
+		if f.Target == string(c) {
+			if slots := s.System.Slots(c); f.Replicas > slots {
+				r.complain(r.at(&f.Replicas, f), "", "%d replicas of %s, but there are at most %d", f.Replicas, c, slots)
+			}
+			return
+		}
+		for n := range s.System.Slots(c) {
+			replicas = append(replicas, c.ReplicaName(n))
+		}
+	}
+	if !slices.Contains(replicas, f.Target) {
+		component := f.Target[:strings.LastIndexByte(f.Target, '-')]
+		slots := s.System.Slots(system.Component(component))
+		hint := fmt.Sprintf("known: %s-0 to %[1]s-%d", component, slots-1)
+		if slots == 1 {
+			hint = fmt.Sprintf("known: %s-0", component)
+		}
+		r.complain(r.at(&f.Target, f), hint, "there is no replica %q: %s has at most %d", f.Target, component, slots)
+	}
+}
+
+func (r *reader) judgeMoment(s *Scenario, f *Fault) {
+	if r.broken[&f.At] {
+		return
+	}
+	where := r.at(&f.At, f)
+	at, known := s.Moment(f.At)
+	if !known {
+		if all := s.phases(false); len(all) > 0 {
+			r.complain(where, suggest(f.At.Phase, all), "unknown phase %q", f.At.Phase)
+		}
+		return
+	}
+	for i := range s.Traffic.Phases {
+		if r.broken[&s.Traffic.Phases[i].For] {
+			return // nobody knows when the traffic ends
+		}
+	}
+	if end := s.Length(); at >= end && end > 0 {
+		r.complain(where, "", "%s is %s after the start, and the traffic ends at %s", f.At, short(at), short(end))
+	}
+}
+
+func (r *reader) judgeGates(s *Scenario) {
+	seen := names{r: r, what: "gate"}
+	for i := range s.Gates {
+		g := &s.Gates[i]
+		if g.ID != "" {
+			seen.add(&g.ID, g)
+		}
+		m, near, known := gate.Known(g.Metric)
+		switch op := operation(g.Metric); {
+		case r.broken[&g.Metric]:
+		case !known:
+			hint := suggest(g.Metric, []string{near})
+			r.complain(r.at(&g.Metric, g), strings.Replace(hint, "known:", "the nearest is", 1), "unknown metric %q", g.Metric)
+		case op != "" && !slices.Contains(operations, op):
+			r.complain(r.at(&g.Metric, g), suggest(op, operations), "unknown operation %q in the metric %q", op, g.Metric)
+		}
+		r.judgeBounds(g)
+		r.judgeScope(s, g, m, known)
+	}
+}
+
+func (r *reader) judgeBounds(g *gate.Gate) {
+	switch {
+	case r.broken[&g.Min] || r.broken[&g.Max]:
+	case r.unread(&g.Min) && r.unread(&g.Max):
+		r.complain(r.places[g], "", "the gate has no bound: min or max")
+	case g.Min != nil && g.Max != nil && *g.Min > *g.Max:
+		r.complain(r.places[&g.Min], "", "min is above max: no value can pass")
+	}
+}
+
+// unread says that the key is not in the document at all.
+func (r *reader) unread(field any) bool {
+	_, read := r.places[field]
+	return !read
+}
+
+func (r *reader) judgeScope(s *Scenario, g *gate.Gate, m gate.Metric, known bool) {
+	phase, fault := !r.unread(&g.During) && !r.broken[&g.During], !r.unread(&g.After) && !r.broken[&g.After]
+	all := s.phases(false)
+	faults := make([]string, len(s.Chaos))
+	for i, f := range s.Chaos {
+		faults[i] = f.Name
+	}
+	switch {
+	case phase && len(all) == 0:
+	case phase && !slices.Contains(all, g.During):
+		r.complain(r.places[&g.During], suggest(g.During, all), "unknown phase %q", g.During)
+	case phase && known && !m.During:
+		r.complain(r.places[&g.During], "leave during out", "%s is not measured by phase", g.Metric)
+	case phase && !slices.Contains(s.phases(true), g.During):
+		r.complain(r.places[&g.During], "", "phase %q is not recorded: the gate would have nothing to judge", g.During)
+	}
+	switch {
+	case phase && fault:
+		r.complain(r.places[&g.After], "", "during and after exclude each other")
+	case fault && len(faults) == 0 && r.broken[&s.Chaos]:
+	case fault && !slices.Contains(faults, g.After):
+		hint := suggest(g.After, faults)
+		if len(faults) == 0 {
+			hint = "the scenario has no faults"
+		}
+		r.complain(r.places[&g.After], hint, "unknown fault %q", g.After)
+	case fault && known && !m.After:
+		r.complain(r.places[&g.After], "leave after out", "%s is not measured by fault", g.Metric)
+	}
+}
+
+// operation is the operation that a metric speaks of, "" if it speaks of none.
+func operation(metric string) string {
+	given := strings.Split(metric, ".")
+	for _, m := range gate.Metrics() {
+		words := strings.Split(m.Name, ".")
+		i := slices.Index(words, "OP")
+		if i < 0 || len(words) != len(given) {
+			continue
+		}
+		words[i] = given[i]
+		if slices.Equal(words, given) {
+			return given[i]
+		}
+	}
+	return ""
+}
+
+// phases lists the names of the phases, or of the recorded ones.
+func (s *Scenario) phases(recorded bool) []string {
+	var names []string
+	for _, p := range s.Traffic.Phases {
+		if (p.Record || !recorded) && p.Name != "" && !slices.Contains(names, p.Name) {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
+// names reports what is named twice.
+type names struct {
+	r    *reader
+	what string
+	seen map[string]place
+}
+
+func (n *names) add(name *string, owner any) {
+	if *name == "" || n.r.broken[name] {
+		return
+	}
+	where := n.r.at(name, owner)
+	if first, twice := n.seen[*name]; twice {
+		n.r.complain(where, "", "duplicate %s %q; the first is in line %d", n.what, *name, first.line)
+		return
+	}
+	if n.seen == nil {
+		n.seen = map[string]place{}
+	}
+	n.seen[*name] = where
+}

@@ -1,0 +1,172 @@
+package scenarios
+
+import (
+	"net"
+	"regexp"
+	"time"
+
+	"github.com/ordbench/ordbench/reports/gate"
+	"github.com/ordbench/ordbench/system"
+)
+
+// schema binds every key of a document to s. The order is that of the
+// resolved text.
+func schema(s *Scenario) object {
+	return object{of: "the scenario", fields: []field{
+		{"name", nameOf(&s.Name, "scenario"), true},
+		{"description", paragraph(&s.Description), false},
+		{"seed", whole(&s.Seed, 0, 1<<62), false},
+		{"system", systemKeys(&s.System), false},
+		{"traffic", trafficKeys(&s.Traffic), true},
+		{"chaos", listOf[Fault]{to: &s.Chaos, want: "a list of faults", item: faultKeys}, false},
+		{"gates", listOf[gate.Gate]{to: &s.Gates, want: "a list of gates", item: gateKeys}, false},
+	}}
+}
+
+func systemKeys(c *system.Config) object {
+	const replicas = 100
+	return object{
+		of:    "system",
+		later: []string{"payment", "notification", "coupling", "images", "runtime"},
+		fields: []field{
+			{"gateway", object{of: "system.gateway", fields: []field{
+				{"replicas", whole(&c.Gateway.Replicas, 1, replicas), false},
+				{"addr", address(&c.Gateway.Addr), false},
+				{"rate_limit", limit(&c.Gateway.RateLimit.Requests, &c.Gateway.RateLimit.Per), false},
+				{"timeout", duration(&c.Gateway.Timeout, time.Millisecond, time.Minute), false},
+				{"breaker", object{of: "system.gateway.breaker", flow: true, fields: []field{
+					{"failures", whole(&c.Gateway.Breaker.Failures, 1, 1000), false},
+					{"open_for", duration(&c.Gateway.Breaker.OpenFor, time.Millisecond, time.Hour), false},
+				}}, false},
+			}}, false},
+			{"order", object{of: "system.order", fields: []field{
+				{"replicas", whole(&c.Order.Replicas, 1, replicas), false},
+			}}, false},
+			{"inventory", object{of: "system.inventory", fields: []field{
+				{"replicas", span{&c.Inventory.MinReplicas, &c.Inventory.MaxReplicas, replicas}, false},
+				{"work", duration(&c.Inventory.Work, 0, time.Minute), false},
+				{"skus", whole(&c.Inventory.SKUs, 1, 1_000_000), false},
+				{"stock", whole(&c.Inventory.Stock, 0, 1<<40), false},
+			}}, false},
+			{"scaling", object{of: "system.scaling", fields: []field{
+				{"by", oneOf(&c.Scaling.By, []string{system.ScaleByLag, system.ScaleByNone}, "cpu"), false},
+				{"lag_threshold", whole(&c.Scaling.LagThreshold, 1, 1_000_000_000), false},
+				{"partitions", whole(&c.Scaling.Partitions, 1, 1000), false},
+				{"polling_interval", duration(&c.Scaling.PollingInterval, 50*time.Millisecond, time.Hour), false},
+				{"stabilization_window", duration(&c.Scaling.StabilizationWindow, 0, time.Hour), false},
+			}}, false},
+			{"patterns", object{
+				of: "system.patterns", flow: true,
+				later: []string{"retry_budget", "dead_letters", "idempotency", "shedding", "bulkhead"},
+				fields: []field{
+					{"outbox", onOff(&c.Patterns.Outbox), false},
+					{"inbox", onOff(&c.Patterns.Inbox), false},
+					{"breaker", onOff(&c.Patterns.Breaker), false},
+				},
+			}, false},
+		},
+	}
+}
+
+func trafficKeys(t *Traffic) object {
+	return object{of: "traffic", fields: []field{
+		{"customers", whole(&t.Customers, 1, 10_000_000), false},
+		{"connections", whole(&t.Connections, 1, 100_000), false},
+		{"timeout", duration(&t.Timeout, time.Millisecond, time.Minute), false},
+		{"mix", mix{&t.Mix}, false},
+		{"phases", listOf[Phase]{to: &t.Phases, want: "a list of phases", item: phaseKeys}, true},
+	}}
+}
+
+func phaseKeys(p *Phase) rule {
+	// What a phase leaves out; set here, because list items are made here.
+	if p.Arrivals == "" {
+		p.Arrivals, p.Record = ArrivalsConstant, true
+	}
+	fields := []field{
+		{"name", nameOf(&p.Name, "phase"), true},
+		{"rate", rateOf(p), false},
+		{"steps", listOf[float64]{to: &p.Steps, want: "a list of rates", flow: true, item: func(r *float64) rule { return rate(r) }}, false},
+		{"for", duration(&p.For, 1, longest), true},
+		{"arrivals", oneOf(&p.Arrivals, []string{ArrivalsConstant, ArrivalsPoisson}, "sine", "trace", "closed"), false},
+		{"record", trueFalse(&p.Record), false},
+	}
+	return exclusive{object{of: "the phase", fields: fields, flow: true}, "rate", "steps", func() bool { return len(p.Steps) > 0 }}
+}
+
+func faultKeys(f *Fault) rule {
+	return object{of: "the fault", flow: true, fields: []field{
+		{"name", optional{nameOf(&f.Name, "fault"), func() bool { return f.Name == "" }}, false},
+		{"at", moment(&f.At), true},
+		{"fault", words(&f.Fault), true},
+		{"target", words(&f.Target), true},
+		{"replicas", optional{whole(&f.Replicas, 0, 1000), func() bool { return f.Replicas == 0 }}, false},
+		{"restart_after", optional{duration(&f.RestartAfter, 0, longest), func() bool { return f.RestartAfter == 0 }}, false},
+		{"for", optional{duration(&f.For, 0, longest), func() bool { return f.For == 0 }}, false},
+	}}
+}
+
+func gateKeys(g *gate.Gate) rule {
+	return gateRule{g, object{of: "the gate", flow: true, fields: []field{
+		{"id", nameOf(&g.ID, "gate"), false},
+		{"metric", words(&g.Metric), true},
+		{"during", optional{words(&g.During), func() bool { return g.During == "" }}, false},
+		{"after", optional{words(&g.After), func() bool { return g.After == "" }}, false},
+		{"min", bound{&g.Min, &g.Metric}, false},
+		{"max", bound{&g.Max, &g.Metric}, false},
+		{"min_samples", optional{whole(&g.MinSamples, 0, 1<<53), func() bool { return g.MinSamples == 0 }}, false},
+	}}}
+}
+
+var named = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,63}$`)
+
+// nameOf is a name. It begins with a letter and has no plus sign, so that
+// "spike+3s" and "10s" have one meaning; and it is fit for a directory.
+func nameOf(to *string, what string) value {
+	return value{to, "a name", func(s string) *wrong {
+		*to = s
+		if !named.MatchString(s) {
+			return wrongf("letters, digits, dashes and underscores, a letter first, at most 64", "%q is no name for a %s", s, what)
+		}
+		return nil
+	}, func() string { return *to }}
+}
+
+// address is where the gateway listens. Loopback only: a benchmark is no
+// service for the neighbours.
+func address(to *string) value {
+	return value{to, "an address such as 127.0.0.1:8080", func(s string) *wrong {
+		if s == "auto" {
+			*to = ""
+			return nil
+		}
+		host, port, err := net.SplitHostPort(s)
+		ip := net.ParseIP(host)
+		switch {
+		case err != nil || port == "":
+			return wrongf("write 127.0.0.1:8080, or auto for a free port", "%q is not an address", s)
+		case host != "localhost" && (ip == nil || !ip.IsLoopback()):
+			return wrongf("write 127.0.0.1:"+port, "%q is not a loopback address", s)
+		}
+		*to = s
+		return nil
+	}, func() string {
+		if *to == "" {
+			return "auto"
+		}
+		return *to
+	}}
+}
+
+// optional is a value that is written only where it says something.
+type optional struct {
+	value
+	silent func() bool
+}
+
+func (o optional) write() *node {
+	if o.silent() {
+		return nil
+	}
+	return o.value.write()
+}
