@@ -81,7 +81,7 @@ func (r *ledgerReader) attempt(line []byte) (a Attempt, err error) {
 	a.Due = f.micros("due_us")
 	a.Sent = f.micros("sent_us")
 	a.Done = f.micros("done_us")
-	switch word := string(f.next("certainty")); word {
+	switch word := f.next("certainty"); string(word) {
 	case Happened.String():
 		a.Certainty = Happened
 	case Refuted.String():

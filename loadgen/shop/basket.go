@@ -16,8 +16,7 @@ type item struct {
 	quantity uint64
 }
 
-// fill draws a basket. It draws the same number of times for each, so that
-// nothing but the seed decides what the next one is.
+// fill draws a basket in place of the last.
 func (b *basket) fill(rng *rand.Rand, skus *rand.Zipf) {
 	size := 1
 	switch p := rng.Float64(); {
