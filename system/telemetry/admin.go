@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 
@@ -35,10 +36,25 @@ type Admin struct {
 // Serve listens on Addr and answers until ctx ends. Its error says that the
 // address could not be had, or that the listener broke.
 func (a Admin) Serve(ctx context.Context) error {
+	l, err := a.Listen(ctx)
+	if err != nil {
+		return err
+	}
+	return a.ServeOn(ctx, l)
+}
+
+// Listen takes Addr for ServeOn, so that a component can find its address
+// taken before it begins to work.
+func (a Admin) Listen(ctx context.Context) (net.Listener, error) {
 	l, err := endpoint.Listen(ctx, a.Addr)
 	if err != nil {
-		return fmt.Errorf("admin: %w", err)
+		return nil, fmt.Errorf("admin: %w", err)
 	}
+	return l, nil
+}
+
+// ServeOn answers on l until ctx ends, and closes l.
+func (a Admin) ServeOn(ctx context.Context, l net.Listener) error {
 	if err := endpoint.Serve(ctx, l, a.Handler(), time.Second); err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}

@@ -24,59 +24,79 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/ordbench/ordbench/system/resilience"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
-// idempotencyKey is spelt in lower case on the way to a service: net/http
-// would repeat a POST that carries "Idempotency-Key" by itself, even after it
-// was sent, and repeating is not for the gateway to decide.
-const idempotencyKey = "idempotency-key"
+// cacheBreaker guards the limiter's cache, whatever the scenario does with
+// the other breakers: without it, a hanging cache would slow every request.
+var cacheBreaker = resilience.BreakerConfig{Enabled: true, Failures: 3, OpenFor: time.Second}
 
 // gateway is the handler of the API.
 type gateway struct {
 	limits    limits
 	proxies   proxies
-	limiter   *resilience.Limiter // nil: no limit
-	policy    []string            // RateLimit-Policy
+	transport *http.Transport
 	order     *upstream
 	inventory *upstream
+	cache     *redis.Client       // nil: no limit
+	limiter   *resilience.Limiter // nil: no limit
+	policy    []string            // RateLimit-Policy
+	breakers  resilience.Breakers // one per dependency
 	metrics   metrics
 	log       *slog.Logger
 	logged    atomic.Int64 // Unix second of the last failure that was logged
 }
 
-// metrics are the gateway's own.
-//
-//	ordbench_gateway_refused_total{by}                   answers with X-Refused-By
-//	ordbench_gateway_upstream_failures_total{dependency,kind}  exchanges without an answer
-//	ordbench_gateway_ratelimit_local_total               decisions made without the cache
-type metrics struct {
-	refused  *prometheus.CounterVec
-	failures *prometheus.CounterVec
-	local    prometheus.Counter
+// newGateway makes the gateway of cfg; close it after its last request.
+func newGateway(cfg Config, lim limits, reg prometheus.Registerer, log *slog.Logger) (*gateway, error) {
+	trusted, err := parsePrefixes(cfg.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	g := &gateway{limits: lim, proxies: trusted, transport: newTransport(cfg.Timeout), metrics: newMetrics(reg), log: log}
+	g.order = g.dependOn("order", cfg.Orders, cfg)
+	g.inventory = g.dependOn("inventory", cfg.Inventories, cfg)
+	if limit := cfg.RateLimit; limit.Requests > 0 {
+		g.cache = resilience.NewCacheClient(cfg.Cache)
+		g.limiter = resilience.NewLimiter(limit, g.cache, g.guard("cache", cacheBreaker))
+		window := max(1, int64(limit.Per/time.Second))
+		g.policy = []string{fmt.Sprintf(`"client";q=%d;w=%d`, limit.Requests, window)}
+	}
+	reg.MustRegister(g.breakers)
+	return g, nil
 }
 
-func newMetrics(reg prometheus.Registerer) metrics {
-	m := metrics{
-		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ordbench_gateway_refused_total",
-			Help: "Requests refused before they were processed, by what refused them.",
-		}, []string{"by"}),
-		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ordbench_gateway_upstream_failures_total",
-			Help: "Exchanges with a dependency that brought no answer.",
-		}, []string{"dependency", "kind"}),
-		local: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "ordbench_gateway_ratelimit_local_total",
-			Help: "Rate limit decisions made without the cache.",
-		}),
+// dependOn joins a dependency with a breaker of its own.
+func (g *gateway) dependOn(name string, addrs []string, cfg Config) *upstream {
+	return &upstream{
+		name:      name,
+		addrs:     addrs,
+		timeout:   cfg.Timeout,
+		breaker:   g.guard(name, cfg.Breaker),
+		transport: g.transport,
 	}
-	reg.MustRegister(m.refused, m.failures, m.local)
-	return m
+}
+
+// guard makes the breaker towards a dependency.
+func (g *gateway) guard(dependency string, cfg resilience.BreakerConfig) *resilience.Breaker {
+	b := resilience.NewBreaker(component+"->"+dependency, cfg)
+	b.Notify(func(t resilience.Transition) {
+		g.log.Warn("breaker changed", "breaker", b.Name(), "from", t.From, "to", t.To)
+	})
+	g.breakers = append(g.breakers, b)
+	return b
+}
+
+// close ends the connections to the dependencies.
+func (g *gateway) close() {
+	g.transport.CloseIdleConnections()
+	if g.cache != nil {
+		g.cache.Close()
+	}
 }
 
 // handler routes and counts the API. What matches no route is counted as one.
@@ -185,95 +205,4 @@ func (g *gateway) refuse(w http.ResponseWriter, by string, retry time.Duration, 
 	h[refusedBy] = []string{by}
 	h["Retry-After"] = []string{seconds(retry)}
 	p.write(w)
-}
-
-// header makes the header that is sent on: the client's own fields without
-// those that belong to its connection, and the way it came. What an untrusted
-// peer claims about that way is dropped.
-func (g *gateway) header(w http.ResponseWriter, r *http.Request, peer netip.Addr) (http.Header, bool) {
-	h := make(http.Header, len(r.Header)+2)
-	for k, v := range r.Header {
-		h[k] = v
-	}
-	dropConnectionFields(h)
-	via := peer.String()
-	if g.proxies.trust(peer) {
-		for i := len(r.Header["X-Forwarded-For"]) - 1; i >= 0; i-- {
-			via = r.Header["X-Forwarded-For"][i] + ", " + via
-		}
-	} else {
-		for _, claim := range []string{"Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"} {
-			delete(h, claim)
-		}
-	}
-	h["X-Forwarded-For"] = []string{via}
-	if r.Method != http.MethodPost {
-		return h, true
-	}
-	keys := h["Idempotency-Key"]
-	delete(h, "Idempotency-Key")
-	switch {
-	case len(keys) > 1:
-		newProblem(http.StatusBadRequest, "idempotency-key", "more than one Idempotency-Key").write(w)
-		return nil, false
-	case len(keys) == 0:
-		id, err := uuid.NewV7()
-		if err != nil {
-			newProblem(http.StatusInternalServerError, "random", "no random numbers").write(w)
-			return nil, false
-		}
-		keys = []string{id.String()}
-	}
-	h[idempotencyKey] = keys
-	// Told even to a client that sent none: with it, it can repeat a
-	// request whose outcome is unknown.
-	w.Header()["Idempotency-Key"] = keys
-	return h, true
-}
-
-// pass gives the client the answer of a service.
-func pass(w http.ResponseWriter, r *http.Request, a answer) {
-	dropConnectionFields(a.header)
-	h := w.Header()
-	for k, v := range a.header {
-		h[k] = v
-	}
-	if r.Method != http.MethodHead && bodyAllowed(a.status) {
-		h["Content-Length"] = []string{strconv.Itoa(len(a.body))}
-	}
-	w.WriteHeader(a.status)
-	if len(a.body) > 0 {
-		w.Write(a.body)
-	}
-}
-
-func bodyAllowed(status int) bool {
-	return status != http.StatusNoContent && status != http.StatusNotModified
-}
-
-// dropConnectionFields deletes what belongs to one connection, RFC 9110
-// section 7.6.1, and what this end of it decides by itself.
-func dropConnectionFields(h http.Header) {
-	for _, list := range h["Connection"] {
-		for name := range splitList(list) {
-			delete(h, http.CanonicalHeaderKey(name))
-		}
-	}
-	for _, name := range []string{
-		"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
-		"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Expect", "Content-Length",
-	} {
-		delete(h, name)
-	}
-}
-
-// newUpstream joins a dependency with its breaker.
-func newUpstream(name string, addrs []string, cfg Config, transport *http.Transport) *upstream {
-	return &upstream{
-		name:      name,
-		addrs:     addrs,
-		timeout:   cfg.Timeout,
-		breaker:   resilience.NewBreaker("gateway->"+name, cfg.Breaker),
-		transport: transport,
-	}
 }

@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 )
 
@@ -65,15 +63,4 @@ func (l limits) readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) 
 		newProblem(http.StatusBadRequest, "body", "the body ended early or is malformed").write(w)
 	}
 	return nil, false
-}
-
-// splitList yields the members of a comma-separated header value.
-func splitList(s string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for member := range strings.SplitSeq(s, ",") {
-			if member = strings.TrimSpace(member); member != "" && !yield(member) {
-				return
-			}
-		}
-	}
 }

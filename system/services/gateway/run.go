@@ -7,22 +7,16 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ordbench/ordbench/system/endpoint"
-	"github.com/ordbench/ordbench/system/resilience"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
 const component = "gateway"
-
-// cacheBreaker guards the limiter's cache, whatever the scenario does with
-// the other breakers: without it, a hanging cache would slow every request.
-var cacheBreaker = resilience.BreakerConfig{Enabled: true, Failures: 3, OpenFor: time.Second}
 
 // errStopping is why a gateway that drains is not ready.
 var errStopping = errors.New("stopping")
@@ -33,58 +27,36 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err := cfg.Validate(); err != nil {
 		return fmt.Errorf("gateway config: %w", err)
 	}
-	l, err := endpoint.Listen(ctx, cfg.Listen)
-	if err != nil {
-		return fmt.Errorf("gateway: %w", err)
-	}
-	return serve(ctx, cfg, defaultLimits(), l, log)
+	return run(ctx, cfg, defaultLimits(), log)
 }
 
-// serve is Run on a listener and within limits of the caller's choice.
-func serve(ctx context.Context, cfg Config, lim limits, l net.Listener, log *slog.Logger) error {
-	trusted, err := parsePrefixes(cfg.TrustedProxies)
+// run is Run within limits of the caller's choice.
+func run(ctx context.Context, cfg Config, lim limits, log *slog.Logger) error {
+	reg := telemetry.NewRegistry(component, cfg.Replica)
+	g, err := newGateway(cfg, lim, reg, log)
 	if err != nil {
-		l.Close()
 		return fmt.Errorf("gateway config: %w", err)
 	}
-	transport := newTransport(cfg.Timeout)
-	defer transport.CloseIdleConnections()
-	reg := telemetry.NewRegistry(component, cfg.Replica)
-	g := &gateway{
-		limits:    lim,
-		proxies:   trusted,
-		order:     newUpstream("order", cfg.Orders, cfg, transport),
-		inventory: newUpstream("inventory", cfg.Inventories, cfg, transport),
-		metrics:   newMetrics(reg),
-		log:       log,
-	}
-	breakers := resilience.Breakers{g.order.breaker, g.inventory.breaker}
-	if cfg.RateLimit.Requests > 0 {
-		cache := resilience.NewCacheClient(cfg.Cache)
-		defer cache.Close()
-		guard := resilience.NewBreaker("gateway->cache", cacheBreaker)
-		breakers = append(breakers, guard)
-		g.limiter = resilience.NewLimiter(cfg.RateLimit, cache, guard)
-		g.policy = []string{`"client";q=` + strconv.Itoa(cfg.RateLimit.Requests) +
-			";w=" + strconv.FormatInt(max(1, int64(cfg.RateLimit.Per/time.Second)), 10)}
-	}
-	for _, b := range breakers {
-		b.Notify(func(t resilience.Transition) {
-			log.Warn("breaker changed", "breaker", b.Name(), "from", t.From, "to", t.To)
-		})
-	}
-	reg.MustRegister(breakers)
-
+	defer g.close()
 	var stopping atomic.Bool
 	admin := telemetry.Admin{
 		Addr: cfg.Admin, Component: component, Replica: cfg.Replica, Registry: reg,
-		Breakers: func() any { return breakers.Snapshot() },
+		Breakers: func() any { return g.breakers.Snapshot() },
 		Ready: func(context.Context) error {
 			if stopping.Load() {
 				return errStopping
 			}
 			return nil
 		},
+	}
+	api, err := endpoint.Listen(ctx, cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	health, err := admin.Listen(ctx)
+	if err != nil {
+		api.Close()
+		return fmt.Errorf("gateway: %w", err)
 	}
 	// The admin endpoint outlives the API, so that an end can be watched.
 	// Whichever of the two breaks ends the other.
@@ -93,11 +65,11 @@ func serve(ctx context.Context, cfg Config, lim limits, l net.Listener, log *slo
 	var group errgroup.Group
 	group.Go(func() error {
 		defer cancelWork()
-		return admin.Serve(watch)
+		return admin.ServeOn(watch, health)
 	})
 	group.Go(func() error {
 		defer cancelWatch()
-		return answerOn(work, l, &http.Server{
+		return answerOn(work, api, &http.Server{
 			Handler:           g.handler(telemetry.NewRequests(reg)),
 			MaxHeaderBytes:    lim.headerBytes,
 			ReadHeaderTimeout: lim.headerWithin,
@@ -107,7 +79,7 @@ func serve(ctx context.Context, cfg Config, lim limits, l net.Listener, log *slo
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		}, cfg.Grace, func() { stopping.Store(true) })
 	})
-	log.Info("gateway serves", "listen", l.Addr().String(), "admin", cfg.Admin)
+	log.Info("gateway serves", "listen", api.Addr().String(), "admin", health.Addr().String())
 	return group.Wait()
 }
 

@@ -1,0 +1,33 @@
+package gateway
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics are the gateway's own.
+//
+//	ordbench_gateway_refused_total{by}                   answers with X-Refused-By
+//	ordbench_gateway_upstream_failures_total{dependency,kind}  exchanges without an answer
+//	ordbench_gateway_ratelimit_local_total               decisions made without the cache
+type metrics struct {
+	refused  *prometheus.CounterVec
+	failures *prometheus.CounterVec
+	local    prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) metrics {
+	m := metrics{
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ordbench_gateway_refused_total",
+			Help: "Requests refused before they were processed, by what refused them.",
+		}, []string{"by"}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ordbench_gateway_upstream_failures_total",
+			Help: "Exchanges with a dependency that brought no answer.",
+		}, []string{"dependency", "kind"}),
+		local: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ordbench_gateway_ratelimit_local_total",
+			Help: "Rate limit decisions made without the cache.",
+		}),
+	}
+	reg.MustRegister(m.refused, m.failures, m.local)
+	return m
+}
