@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/server"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ordbench/ordbench/system/endpoint"
@@ -72,7 +73,7 @@ func RunCache(ctx context.Context, cfg CacheConfig, log *slog.Logger) error {
 	})
 	log.Info("cache ready", "listen", cfg.Listen)
 	err = g.Wait()
-	c.redis.Close() // after the last connection was accepted
+	c.redis.Close() // ends the connections, so that the last save misses nothing
 	if err := errors.Join(err, c.save()); err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
@@ -81,9 +82,10 @@ func RunCache(ctx context.Context, cfg CacheConfig, log *slog.Logger) error {
 
 // cache is a Redis server whose time passes and whose keys are saved.
 type cache struct {
-	redis *miniredis.Miniredis
-	path  string
-	log   *slog.Logger
+	redis  *miniredis.Miniredis
+	server *server.Server // of redis, which forgets it when it is closed
+	path   string
+	log    *slog.Logger
 
 	aged     time.Time // up to when the keys have aged
 	commands int       // seen by the last save
@@ -98,6 +100,7 @@ func newCache(path string, log *slog.Logger) (*cache, error) {
 		return nil, err
 	}
 	conn.Close()
+	c.server = c.redis.Server()
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, nil
@@ -128,7 +131,7 @@ func (c *cache) accept(ctx context.Context, l net.Listener) error {
 		if err != nil {
 			return err
 		}
-		c.redis.Server().ServeConn(conn)
+		c.server.ServeConn(conn)
 	}
 }
 
@@ -161,7 +164,7 @@ func (c *cache) live(ctx context.Context) {
 
 // save writes a snapshot if any command has come since the last one.
 func (c *cache) save() error {
-	commands := c.redis.CommandCount()
+	commands := c.server.TotalCommands()
 	if commands == c.commands {
 		return nil
 	}
