@@ -8,9 +8,13 @@
 package check
 
 import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+
 	"github.com/ordbench/ordbench/loadgen"
-	"github.com/ordbench/ordbench/reports"
 	"github.com/ordbench/ordbench/system"
+	"github.com/ordbench/ordbench/system/events"
 )
 
 // Options of a Book.
@@ -18,59 +22,249 @@ type Options struct {
 	MaxEvidence int // ids kept for each law; 0 is 20
 }
 
-// Closing says how the reading ended.
-type Closing struct {
-	// Drained: at the time of the audit there was no lag and no unpublished
-	// outbox row. Orders that are PENDING do not count against it: with
-	// nothing left in flight they will never end.
-	Drained bool
-	// HaveLedger: there is a ledger of attempts. Without one (a stack that
-	// strangers used) the laws about clients are left out.
-	HaveLedger bool
-	// LedgerErr and AuditErr end the reading early: what is missing then
-	// proves nothing.
-	LedgerErr, AuditErr error
-	// Attempts is how many lines the ledger must have; 0 is not checked.
-	Attempts uint64
-	// OutboxOn: the order service publishes through its outbox.
-	OutboxOn bool
-	// InboxOn: consumers drop what they have seen.
-	InboxOn bool
-}
-
-// Judgement is what a Book comes to.
-type Judgement struct {
-	Orders     reports.Orders
-	Invariants []reports.Invariant
-}
-
 // Book takes the ledger and the audit row by row. It is a system.Auditor.
+//
+// It keeps some 100 to 150 bytes for each order with its rows and events, so that a
+// million fit into a small machine: ids and keys are known by 64 bits of
+// their hash. That two of a million meet is less likely than 1 in 10^7.
 type Book struct {
-	max int
+	max  int
+	seed maphash.Seed
+
+	lines   uint64 // of the ledger
+	orders  orders
+	keys    table // idempotency key -> the order it made, keyFlags
+	events  table // event id -> its order, eventFlags
+	stock   map[string]*sku
+	further table             // movements of orders that have several: order and movement
+	kinds   map[string]uint32 // of movements, beyond those that are known
+	tally   tally
 }
+
+// tally counts what was read.
+type tally struct {
+	rows, movements, promised, inTopics uint64
+}
+
+// sku is one line of the stock, as it stands and as the movements tell it.
+type sku struct {
+	index          uint32
+	known          bool // there is a row
+	row            system.StockRow
+	reserved, sold int64
+}
+
+// The facts of a key, beside the order it made.
+const (
+	attempted = 1 << iota // with no more than this: certainly refused
+	mayHappen             // an attempt without a certain answer
+	happened              // an attempt that was accepted
+	rowSeen               // an order row has it
+	keyFlags  = iota
+)
+
+// The facts of an event, beside its order.
+const (
+	promised   = 1 << iota // an outbox row has it
+	marked                 // and says that it was published
+	inTopic                // it was found in its topic
+	fromOrder              // it is the order service's
+	eventFlags = iota
+)
 
 var _ system.Auditor = (*Book)(nil)
 
 // NewBook returns an empty book.
-func NewBook(o Options) *Book { return &Book{max: o.MaxEvidence} }
+func NewBook(o Options) *Book {
+	if o.MaxEvidence == 0 {
+		o.MaxEvidence = 20
+	}
+	return &Book{
+		max:   o.MaxEvidence,
+		seed:  maphash.MakeSeed(),
+		stock: map[string]*sku{},
+		kinds: map[string]uint32{"reserve": reserve, "release": release, "sell": sell, "reject": reject},
+	}
+}
 
-// Attempt adds a line of the ledger.
-func (b *Book) Attempt(a loadgen.Attempt) error { return nil }
+// oddMix spreads numbers over 64 bits. It is odd, so that no two become one.
+const oddMix = 0x9E3779B97F4A7C15
+
+// errFull says that there are more orders than a Book has numbers for.
+var errFull = errors.New("check: more than 134 million orders")
+
+// Attempt adds a line of the ledger. Attempts under one key are one attempt,
+// and the most that any of them was told counts.
+func (b *Book) Attempt(a loadgen.Attempt) error {
+	if a.Key == "" {
+		return fmt.Errorf("check: attempt %d has no idempotency key", a.Seq)
+	}
+	b.lines++
+	key := b.keys.at(b.hash(a.Key))
+	*key |= attempted
+	switch a.Certainty {
+	case loadgen.Unknown:
+		*key |= mayHappen
+	case loadgen.Happened:
+		*key |= happened
+		if a.OrderID == "" {
+			return nil
+		}
+		i, o, err := b.order(a.OrderID)
+		if err != nil {
+			return err
+		}
+		o.facts |= accepted
+		b.own(key, i)
+	}
+	return nil
+}
 
 // Order adds a row of the order database.
-func (b *Book) Order(system.OrderRow) error { return nil }
+func (b *Book) Order(r system.OrderRow) error {
+	i, o, err := b.order(r.ID)
+	if err != nil {
+		return err
+	}
+	b.tally.rows++
+	o.facts |= row | statusFact(r.Status)
+	if r.Key == "" {
+		return nil
+	}
+	b.own(b.keys.at(b.hash(r.Key)), i)
+	return nil
+}
+
+// own gives a key to an order. Where it has one already, both are marked:
+// one key made two orders.
+func (b *Book) own(key *uint32, i int) {
+	owner := int(*key>>keyFlags) - 1
+	switch {
+	case owner < 0:
+		*key |= uint32(i+1) << keyFlags
+	case owner != i:
+		b.orders.get(i).facts |= sharedKey | extra
+		b.orders.get(owner).facts |= sharedKey
+	}
+}
 
 // Movement adds a change of stock.
-func (b *Book) Movement(system.MovementRow) error { return nil }
+func (b *Book) Movement(m system.MovementRow) error {
+	i, o, err := b.order(m.OrderID)
+	if err != nil {
+		return err
+	}
+	b.tally.movements++
+	s := b.sku(m.SKU)
+	kind := b.kind(m.Kind)
+	once := s.index<<kindBits | kind
+	switch {
+	case o.first == 0:
+		o.first = once
+	case o.first == once:
+		o.facts |= doubled
+	default:
+		seen := b.further.at((uint64(i)<<32 | uint64(once)) * oddMix)
+		if *seen != 0 {
+			o.facts |= doubled
+		}
+		*seen = 1
+	}
+	switch kind {
+	case reserve:
+		o.facts |= reserved
+		s.reserved += m.Quantity
+	case release:
+		o.facts |= released
+		s.reserved -= m.Quantity
+	case sell:
+		s.reserved -= m.Quantity
+		s.sold += m.Quantity
+	case reject:
+		o.facts |= refused
+	}
+	return nil
+}
 
 // Stock adds the state of one SKU.
-func (b *Book) Stock(system.StockRow) error { return nil }
+func (b *Book) Stock(r system.StockRow) error {
+	s := b.sku(r.SKU)
+	s.known, s.row = true, r
+	return nil
+}
 
 // Outbox adds a promised event.
-func (b *Book) Outbox(system.OutboxRow) error { return nil }
+func (b *Book) Outbox(r system.OutboxRow) error {
+	b.tally.promised++
+	facts := uint32(promised)
+	if r.Published {
+		facts |= marked
+	}
+	_, err := b.event(r.EventID, r.Key, facts)
+	return err
+}
 
 // Event adds a message of a topic.
-func (b *Book) Event(system.EventRow) error { return nil }
+func (b *Book) Event(r system.EventRow) error {
+	b.tally.inTopics++
+	facts := uint32(inTopic)
+	if r.Type == events.OrderCreated {
+		facts |= fromOrder
+	}
+	o, err := b.event(r.EventID, r.OrderID, facts)
+	if err != nil {
+		return err
+	}
+	switch r.Type {
+	case events.OrderCreated:
+		o.facts |= created
+	case events.InventoryReserved, events.InventoryRejected:
+		o.facts |= decided
+	}
+	return nil
+}
 
-// Close judges what was read.
-func (b *Book) Close(Closing) Judgement { return Judgement{} }
+func (b *Book) event(id, orderID string, facts uint32) (*order, error) {
+	if id == "" {
+		return nil, fmt.Errorf("check: an event of order %q has no id", orderID)
+	}
+	i, o, err := b.order(orderID)
+	if err != nil {
+		return nil, err
+	}
+	e := b.events.at(b.hash(id))
+	if *e>>eventFlags == 0 {
+		*e |= uint32(i+1) << eventFlags
+	}
+	*e |= facts
+	return o, nil
+}
+
+func (b *Book) order(id string) (int, *order, error) {
+	i, ok := b.orders.intern(b.hash(id), id)
+	if !ok {
+		return 0, nil, errFull
+	}
+	return i, b.orders.get(i), nil
+}
+
+func (b *Book) sku(name string) *sku {
+	s := b.stock[name]
+	if s == nil {
+		s = &sku{index: uint32(len(b.stock))}
+		b.stock[name] = s
+	}
+	return s
+}
+
+func (b *Book) kind(name string) uint32 {
+	k, ok := b.kinds[name]
+	if !ok {
+		k = min(uint32(len(b.kinds)+1), 1<<kindBits-1)
+		b.kinds[name] = k
+	}
+	return k
+}
+
+// hash is never 0, which a table keeps for its empty places.
+func (b *Book) hash(s string) uint64 { return max(1, maphash.String(b.seed, s)) }

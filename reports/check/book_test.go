@@ -1,0 +1,427 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ordbench/ordbench/loadgen"
+	"github.com/ordbench/ordbench/reports"
+	"github.com/ordbench/ordbench/system"
+)
+
+var drained = Closing{Drained: true, HaveLedger: true, OutboxOn: true, InboxOn: true}
+
+// cleanOrders are the numbers of the clean history.
+var cleanOrders = reports.Orders{
+	Attempted: 10, Accepted: 7, Rejected: 1, Unknown: 2, Completed: 7, Compensated: 1, Recovered: 1,
+}
+
+func TestJudgement(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		damage   func(*history)
+		closing  func(*Closing)
+		broken   []string
+		unknown  []string
+		orders   func(*reports.Orders) // against the clean ones
+		evidence string                // of the first that is broken
+	}{
+		{
+			name: "a clean history holds every law",
+		},
+		{
+			name: "an event that was delivered twice and had one effect is no duplicate",
+			damage: func(h *history) {
+				h.publish(1)
+				h.events = append(h.events, system.EventRow{Topic: "inventory-topic", EventID: "inventory.reserved" + id(1), Type: "inventory.reserved", OrderID: id(1)})
+			},
+		},
+		{
+			name: "a row that is in the topic and not yet marked will be published once more, no harm",
+			damage: func(h *history) {
+				h.outbox[0].Published = false
+			},
+		},
+		{
+			name:     "an accepted order without a row is lost (202 before the commit)",
+			damage:   func(h *history) { h.pend(0); h.unpublish(0); h.unpromise(0); h.unrow(0) },
+			broken:   []string{reports.AcceptedOnce},
+			orders:   func(o *reports.Orders) { o.Lost, o.Completed = 1, 6 },
+			evidence: id(0),
+		},
+		{
+			name:    "it is lost while the system still works, too",
+			damage:  func(h *history) { h.pend(0); h.unpublish(0); h.unpromise(0); h.unrow(0) },
+			closing: func(c *Closing) { c.Drained = false },
+			broken:  []string{reports.AcceptedOnce},
+			orders:  func(o *reports.Orders) { o.Lost, o.Completed = 1, 6 },
+		},
+		{
+			name:    "it is not known to be lost if the audit ended early",
+			damage:  func(h *history) { h.pend(0); h.unpublish(0); h.unpromise(0); h.unrow(0) },
+			closing: func(c *Closing) { c.AuditErr = errors.New("disk I/O error") },
+			unknown: []string{
+				reports.AcceptedOnce, reports.NoPhantom, reports.NoUnexpected, reports.EffectOnce, reports.OneOrderPerKey,
+				reports.EffectsHaveOrders, reports.StockConserved, reports.OutboxPublished, reports.EventsHaveRows,
+				reports.Delivered, reports.AllTerminal, reports.StatusValid,
+			},
+			orders: func(o *reports.Orders) { o.Completed = 6 },
+		},
+		{
+			name:     "an order PENDING after the drain is lost (dual write, event never sent)",
+			damage:   func(h *history) { h.pend(2); h.unpublish(2); h.unpromise(2) },
+			closing:  func(c *Closing) { c.OutboxOn = false },
+			broken:   []string{reports.AcceptedOnce, reports.AllTerminal},
+			orders:   func(o *reports.Orders) { o.Lost, o.Pending, o.Completed = 1, 1, 6 },
+			evidence: id(2),
+		},
+		{
+			name:    "an order PENDING before the drain may still end",
+			damage:  func(h *history) { h.pend(2); h.unpublish(2); h.outbox[4].Published = false },
+			closing: func(c *Closing) { c.Drained = false },
+			unknown: []string{reports.AcceptedOnce, reports.OutboxPublished, reports.AllTerminal},
+			orders:  func(o *reports.Orders) { o.Pending, o.Completed = 1, 6 },
+		},
+		{
+			name:   "an order of an unknown attempt that stays PENDING is not lost, but did not end",
+			damage: func(h *history) { h.pend(7) },
+			broken: []string{reports.Delivered, reports.AllTerminal},
+			orders: func(o *reports.Orders) { o.Pending, o.Completed = 1, 6 },
+		},
+		{
+			name:     "a published order without effect is not delivered (offset committed before processing)",
+			damage:   func(h *history) { h.pend(3) },
+			broken:   []string{reports.AcceptedOnce, reports.Delivered, reports.AllTerminal},
+			orders:   func(o *reports.Orders) { o.Lost, o.Pending, o.Completed = 1, 1, 6 },
+			evidence: id(3),
+		},
+		{
+			name:   "an answer of the inventory that the order service skipped is not delivered",
+			damage: func(h *history) { h.set(3, "PENDING") },
+			broken: []string{reports.AcceptedOnce, reports.Delivered, reports.AllTerminal},
+			orders: func(o *reports.Orders) { o.Lost, o.Pending, o.Completed = 1, 1, 6 },
+		},
+		{
+			name:     "an effect that stands twice is doubled (no inbox, event delivered again)",
+			damage:   func(h *history) { h.reserve(4) },
+			closing:  func(c *Closing) { c.InboxOn = false },
+			broken:   []string{reports.EffectOnce},
+			orders:   func(o *reports.Orders) { o.Duplicated = 1 },
+			evidence: id(4),
+		},
+		{
+			name:    "it is doubled before the drain, too",
+			damage:  func(h *history) { h.reserve(4) },
+			closing: func(c *Closing) { c.Drained = false },
+			broken:  []string{reports.EffectOnce},
+			orders:  func(o *reports.Orders) { o.Duplicated = 1 },
+		},
+		{
+			name:    "what is doubled stays so if the audit ended early",
+			damage:  func(h *history) { h.reserve(4) },
+			closing: func(c *Closing) { c.AuditErr = errors.New("disk I/O error") },
+			broken:  []string{reports.EffectOnce},
+			unknown: []string{
+				reports.AcceptedOnce, reports.NoPhantom, reports.NoUnexpected, reports.OneOrderPerKey,
+				reports.EffectsHaveOrders, reports.StockConserved, reports.OutboxPublished, reports.EventsHaveRows,
+				reports.Delivered, reports.AllTerminal, reports.StatusValid,
+			},
+			orders: func(o *reports.Orders) { o.Duplicated = 1 },
+		},
+		{
+			name:     "the second SKU alone doubled is doubled",
+			damage:   func(h *history) { h.move(4, "reserve", 1, 2); h.stock[1].Available -= 2; h.stock[1].Reserved += 2 },
+			broken:   []string{reports.EffectOnce},
+			orders:   func(o *reports.Orders) { o.Duplicated = 1 },
+			evidence: id(4),
+		},
+		{
+			name:   "reserved and refused contradict each other (redelivery when the stock had run out)",
+			damage: func(h *history) { h.move(4, "reject", 0, 0) },
+			broken: []string{reports.EffectOnce},
+			orders: func(o *reports.Orders) { o.Duplicated = 1 },
+		},
+		{
+			name: "two orders under one key (check, then insert)",
+			damage: func(h *history) {
+				h.accept(20)
+				h.orders[len(h.orders)-1].Key = key(1)
+				h.publish(20)
+				h.reserve(20)
+			},
+			broken: []string{reports.OneOrderPerKey},
+			orders: func(o *reports.Orders) { o.Completed, o.Duplicated = 8, 1 },
+		},
+		{
+			name:     "a refused attempt with an order is a phantom (a timeout reported as a definite failure)",
+			damage:   func(h *history) { h.accept(9); h.publish(9); h.reserve(9) },
+			broken:   []string{reports.NoPhantom},
+			orders:   func(o *reports.Orders) { o.Phantom, o.Completed = 1, 8 },
+			evidence: id(9),
+		},
+		{
+			name:   "a retry that was refused does not make its first attempt certain",
+			damage: func(h *history) { h.attempt(7, loadgen.Refuted); h.attempt(1, loadgen.Unknown) },
+		},
+		{
+			name:     "an order that nobody attempted is unexpected (a ledger that drops rows)",
+			damage:   func(h *history) { h.attempts = h.attempts[1:] },
+			broken:   []string{reports.NoUnexpected},
+			orders:   func(o *reports.Orders) { o.Attempted, o.Accepted, o.Unexpected = 9, 6, 1 },
+			evidence: id(0),
+		},
+		{
+			name:    "it is not, if the ledger is known to be short",
+			damage:  func(h *history) { h.attempts = h.attempts[1:] },
+			closing: func(c *Closing) { c.Attempts = 10 },
+			unknown: []string{reports.LedgerComplete, reports.AcceptedOnce, reports.NoPhantom, reports.NoUnexpected},
+			orders:  func(o *reports.Orders) { o.Attempted, o.Accepted = 9, 6 },
+		},
+		{
+			name:    "a ledger that can't be read to its end proves nothing",
+			damage:  func(h *history) { h.attempts = h.attempts[:9] },
+			closing: func(c *Closing) { c.LedgerErr = errors.New("line 10: unexpected EOF") },
+			unknown: []string{reports.LedgerComplete, reports.AcceptedOnce, reports.NoPhantom, reports.NoUnexpected},
+			orders:  func(o *reports.Orders) { o.Attempted, o.Rejected = 9, 0 },
+		},
+		{
+			name:    "without a ledger the laws about clients are left out",
+			damage:  func(h *history) { h.attempts = nil },
+			closing: func(c *Closing) { c.HaveLedger = false },
+			orders:  func(o *reports.Orders) { *o = reports.Orders{Accepted: 8, Completed: 7, Compensated: 1} },
+		},
+		{
+			name: "an effect without an order is unexpected",
+			damage: func(h *history) {
+				h.move(30, "reserve", 0, 1)
+				h.stock[0].Available--
+				h.stock[0].Reserved++
+			},
+			broken: []string{reports.EffectsHaveOrders},
+			orders: func(o *reports.Orders) { o.Unexpected = 1 },
+		},
+		{
+			name: "before the drain its order may just not have been read yet",
+			damage: func(h *history) {
+				h.move(30, "reserve", 0, 1)
+				h.stock[0].Available--
+				h.stock[0].Reserved++
+			},
+			closing: func(c *Closing) { c.Drained = false },
+			unknown: []string{reports.EffectsHaveOrders},
+		},
+		{
+			name:     "stock that does not add up is not conserved",
+			damage:   func(h *history) { h.stock[1].Available++ },
+			broken:   []string{reports.StockConserved},
+			evidence: "sku-2",
+		},
+		{
+			name: "stock that adds up and disagrees with its movements is not conserved (read, changed, written without a lock)",
+			damage: func(h *history) {
+				h.stock[0].Available += 2
+				h.stock[0].Reserved -= 2
+			},
+			broken:   []string{reports.StockConserved},
+			evidence: "sku-1",
+		},
+		{
+			name: "stock below zero is not conserved",
+			damage: func(h *history) {
+				h.stock[1].Initial -= 20
+				h.stock[1].Available -= 20
+			},
+			broken: []string{reports.StockConserved},
+		},
+		{
+			name:     "an event marked published and not in its topic breaks the outbox (marked before the acknowledgement)",
+			damage:   func(h *history) { h.pend(5); h.unpublish(5) },
+			broken:   []string{reports.AcceptedOnce, reports.OutboxPublished, reports.AllTerminal},
+			orders:   func(o *reports.Orders) { o.Lost, o.Pending, o.Completed = 1, 1, 6 },
+			evidence: id(5),
+		},
+		{
+			name:   "an event without an outbox row comes from nowhere (order and outbox in two transactions)",
+			damage: func(h *history) { h.unpromise(5) },
+			broken: []string{reports.EventsHaveRows},
+		},
+		{
+			name:    "with the outbox off the order service needs no outbox row",
+			damage:  func(h *history) { h.unpromise(5) },
+			closing: func(c *Closing) { c.OutboxOn = false },
+		},
+		{
+			name:    "with the outbox off an event still needs an order",
+			damage:  func(h *history) { h.publish(40) },
+			closing: func(c *Closing) { c.OutboxOn = false },
+			broken:  []string{reports.EventsHaveRows, reports.Delivered},
+			orders:  func(o *reports.Orders) { o.Unexpected = 1 },
+		},
+		{
+			name: "a confirmed order without stock has no valid status",
+			damage: func(h *history) {
+				h.pend(0)
+				h.move(0, "reject", 0, 0)
+				h.set(0, "CONFIRMED")
+			},
+			broken: []string{reports.StatusValid},
+		},
+		{
+			name:   "a rejected order that keeps stock has no valid status",
+			damage: func(h *history) { h.set(0, "REJECTED") },
+			broken: []string{reports.StatusValid},
+			orders: func(o *reports.Orders) { o.Completed, o.Compensated = 6, 2 },
+		},
+		{
+			name:   "a status that does not exist is not valid",
+			damage: func(h *history) { h.set(0, "SHIPPED") },
+			broken: []string{reports.StatusValid},
+			orders: func(o *reports.Orders) { o.Completed = 6 },
+		},
+		{
+			name:    "no books at all prove nothing, but that the accepted orders are gone",
+			damage:  func(h *history) { *h = history{attempts: h.attempts} },
+			broken:  []string{reports.AcceptedOnce},
+			unknown: []string{reports.NoUnexpected, reports.EffectOnce, reports.OneOrderPerKey, reports.EffectsHaveOrders, reports.StockConserved, reports.OutboxPublished, reports.EventsHaveRows, reports.Delivered, reports.AllTerminal, reports.StatusValid},
+			orders:  func(o *reports.Orders) { o.Lost, o.Completed, o.Compensated, o.Recovered = 7, 0, 0, 0 },
+		},
+		{
+			name:    "where nothing was attempted nothing is known",
+			damage:  func(h *history) { *h = history{stock: []system.StockRow{{SKU: "sku-1", Initial: 5, Available: 5}}} },
+			unknown: []string{reports.LedgerComplete, reports.AcceptedOnce, reports.NoPhantom, reports.NoUnexpected, reports.EffectOnce, reports.OneOrderPerKey, reports.EffectsHaveOrders, reports.OutboxPublished, reports.EventsHaveRows, reports.Delivered, reports.AllTerminal, reports.StatusValid},
+			orders:  func(o *reports.Orders) { *o = reports.Orders{} },
+		},
+		{
+			name:   "an accepted attempt whose answer named no order is found by its key",
+			damage: func(h *history) { h.attempts[0].OrderID = "" },
+		},
+		{
+			name:   "and lost if there is none",
+			damage: func(h *history) { h.attempts = append(h.attempts, loadgen.Attempt{Key: "nameless"}) },
+			broken: []string{reports.AcceptedOnce},
+			orders: func(o *reports.Orders) { o.Attempted, o.Accepted, o.Lost = 11, 8, 1 },
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, want := drained, cleanOrders
+			if tt.closing != nil {
+				tt.closing(&c)
+			}
+			if tt.orders != nil {
+				tt.orders(&want)
+			}
+			for _, ledgerFirst := range []bool{true, false} {
+				h := clean()
+				if tt.damage != nil {
+					tt.damage(h)
+				}
+				j := h.judge(t, c, ledgerFirst)
+				if diff := cmp.Diff(orEmpty(tt.broken), fared(j.Invariants, reports.Broken)); diff != "" {
+					t.Errorf("broken, -want +got:\n%s", diff)
+				}
+				if diff := cmp.Diff(orEmpty(tt.unknown), fared(j.Invariants, reports.Unknown)); diff != "" {
+					t.Errorf("unknown, -want +got:\n%s", diff)
+				}
+				if diff := cmp.Diff(want, j.Orders); diff != "" {
+					t.Errorf("orders, -want +got:\n%s", diff)
+				}
+				if tt.evidence != "" {
+					i := slices.IndexFunc(j.Invariants, func(i reports.Invariant) bool { return i.Outcome == reports.Broken })
+					if i < 0 || !slices.Contains(j.Invariants[i].Evidence, tt.evidence) {
+						t.Errorf("no evidence %s in %+v", tt.evidence, j.Invariants)
+					}
+				}
+				for _, i := range j.Invariants {
+					if i.Detail == "" || i.Evidence == nil {
+						t.Errorf("%s has no detail or evidence: %+v", i.ID, i)
+					}
+				}
+			}
+		})
+	}
+}
+
+func orEmpty(ids []string) []string {
+	if ids == nil {
+		return []string{}
+	}
+	return ids
+}
+
+func TestEvidenceIsBounded(t *testing.T) {
+	h := clean()
+	for n := 100; n < 200; n++ {
+		h.attempt(n, loadgen.Happened)
+	}
+	j := h.judge(t, drained, true)
+	for _, i := range j.Invariants {
+		if i.ID == reports.AcceptedOnce && (len(i.Evidence) != 20 || !strings.HasPrefix(i.Detail, "100 ")) {
+			t.Errorf("%d ids of evidence, detail %q", len(i.Evidence), i.Detail)
+		}
+	}
+}
+
+func TestIdsThatAreNoUUIDsComeBackUnchanged(t *testing.T) {
+	for _, id := range []string{
+		"o-1", "", "01890000-0000-7000-8000-00000000000A", "01890000-0000-7000-8000-00000000000g",
+		"01890000-0000-7000-8000-000000000001", "018900000000-7000-8000-0000-000000001", strings.Repeat("-", 36),
+	} {
+		var s orders
+		n, ok := s.intern(7, id)
+		if !ok || s.name(n) != id {
+			t.Errorf("%q became %q", id, s.name(n))
+		}
+	}
+}
+
+func TestAttemptWithoutKeyIsAnError(t *testing.T) {
+	if err := NewBook(Options{}).Attempt(loadgen.Attempt{Seq: 3}); err == nil {
+		t.Error("no error")
+	}
+}
+
+func FuzzTable(f *testing.F) {
+	f.Add([]byte("some hashes, some of them twice"))
+	f.Fuzz(func(t *testing.T, hashes []byte) {
+		var tab table
+		want := map[uint64]uint32{}
+		for i, b := range hashes {
+			hash := uint64(b)<<uint(i%9) + 1
+			*tab.at(hash) += uint32(i)
+			want[hash] += uint32(i)
+		}
+		n := 0
+		tab.each(func(uint32) { n++ })
+		if n != len(want) {
+			t.Fatalf("%d values, want %d", n, len(want))
+		}
+		for hash, v := range want {
+			if got := tab.get(hash); got != v {
+				t.Fatalf("hash %d has %d, want %d", hash, got, v)
+			}
+		}
+	})
+}
+
+func FuzzUUID(f *testing.F) {
+	f.Add("01890000-0000-7000-8000-000000000001")
+	f.Fuzz(func(t *testing.T, s string) {
+		var id [16]byte
+		if parseUUID(s, &id) && formatUUID(id) != s {
+			t.Errorf("%q became %q", s, formatUUID(id))
+		}
+	})
+}
+
+func ExampleBook() {
+	b := NewBook(Options{})
+	_ = b.Attempt(loadgen.Attempt{Key: "k", OrderID: "o-1", Certainty: loadgen.Happened})
+	j := b.Close(Closing{Drained: true, HaveLedger: true})
+	fmt.Println(j.Orders.Lost, "lost:", j.Invariants[1].Evidence)
+	// Output: 1 lost: [o-1]
+}

@@ -1,0 +1,247 @@
+package check
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/ordbench/ordbench/reports"
+)
+
+// Closing says how the reading ended.
+type Closing struct {
+	// Drained: at the time of the audit there was no lag and no unpublished
+	// outbox row, and none was to come. Orders that are PENDING do not count
+	// against it: with nothing left in flight they will never end.
+	Drained bool
+	// HaveLedger: there is a ledger of attempts. Without one (a stack that
+	// strangers used) the laws about clients are left out, and every order
+	// that stands in the books counts as accepted.
+	HaveLedger bool
+	// LedgerErr and AuditErr ended the reading early: what is missing then
+	// proves nothing.
+	LedgerErr, AuditErr error
+	// Attempts is how many lines the ledger must have; 0 is not checked.
+	Attempts uint64
+	// OutboxOn: the order service publishes through its outbox.
+	OutboxOn bool
+	// InboxOn: consumers drop what they have seen.
+	InboxOn bool
+}
+
+// Judgement is what a Book comes to.
+type Judgement struct {
+	Orders     reports.Orders
+	Invariants []reports.Invariant
+}
+
+// Close judges what was read.
+func (b *Book) Close(c Closing) Judgement {
+	j := &judging{Book: b, Closing: c, laws: map[string]*law{}}
+	j.whole = c.AuditErr == nil
+	j.settled = j.whole && c.Drained
+	j.complete = c.LedgerErr == nil && (c.Attempts == 0 || c.Attempts == b.lines)
+	if c.HaveLedger {
+		j.keys.each(j.judgeKey)
+	}
+	for i := range b.orders.count {
+		j.judgeOrder(i)
+	}
+	j.events.each(j.judgeEvent)
+	for _, name := range slices.Sorted(maps.Keys(b.stock)) {
+		j.judgeSKU(name, b.stock[name])
+	}
+	return j.judgement()
+}
+
+// judging is the state of Close.
+type judging struct {
+	*Book
+	Closing
+	whole     bool // the books were read to their end
+	settled   bool // and nothing was in flight
+	complete  bool // the ledger has every attempt
+	published uint64
+	sum       reports.Orders
+	laws      map[string]*law
+}
+
+// law returns the invariant with this id.
+func (j *judging) law(id string) *law {
+	l := j.laws[id]
+	if l == nil {
+		l = &law{id: id, max: j.max}
+		j.laws[id] = l
+	}
+	return l
+}
+
+// judgeKey counts an attempt by what its client was told, and tells the
+// order that it made.
+func (j *judging) judgeKey(key uint32) {
+	if key&attempted == 0 {
+		return
+	}
+	j.sum.Attempted++
+	told := uint32(toldNo)
+	switch {
+	case key&happened != 0:
+		told = toldYes
+		j.sum.Accepted++
+	case key&mayHappen != 0:
+		told = untold
+		j.sum.Unknown++
+	default:
+		j.sum.Rejected++
+	}
+	if owner := int(key>>keyFlags) - 1; owner >= 0 {
+		j.orders.get(owner).facts |= told
+	} else if told == toldYes {
+		// The answer named no order, and no row has the key.
+		j.lost("without a row", "", j.whole)
+	}
+}
+
+// lost records an accepted order that is not as it was promised.
+func (j *judging) lost(how, id string, sure bool) {
+	j.law(reports.AcceptedOnce).misses(sure, "accepted orders "+how, id)
+	if sure {
+		j.sum.Lost++
+	}
+}
+
+// judgeOrder judges one order by its facts.
+func (j *judging) judgeOrder(number int) {
+	o := j.orders.get(number)
+	if o.any(created) {
+		j.published++
+	}
+	if o.facts == 0 && o.first == 0 {
+		return // named by an outbox row alone
+	}
+	id := j.orders.name(number)
+	stands := o.has(row)
+	if j.HaveLedger {
+		j.promise(o, id)
+	} else if stands {
+		j.sum.Accepted++
+	}
+	if o.has(doubled) || o.has(reserved|refused) {
+		j.law(reports.EffectOnce).breaks("orders with an effect more than once", id)
+		j.sum.Duplicated++
+	}
+	if o.has(sharedKey) {
+		j.law(reports.OneOrderPerKey).breaks("orders that share an idempotency key", id)
+		if o.has(extra) {
+			j.sum.Duplicated++
+		}
+	}
+	if stands {
+		j.status(o, id)
+	} else {
+		j.orphan(o, id)
+	}
+	if o.has(created) && o.first == 0 {
+		j.law(reports.Delivered).misses(j.settled, "published orders without a stock effect", id)
+	}
+}
+
+// promise judges an order by what its client was told.
+func (j *judging) promise(o *order, id string) {
+	told, stands := o.any(accepted|toldYes), o.has(row)
+	switch {
+	case told && !stands:
+		j.lost("without a row", id, j.whole)
+	case told && o.has(pending):
+		j.lost("still PENDING", id, j.settled)
+	case told || !stands || o.has(extra):
+	case o.has(untold):
+		j.sum.Recovered++
+	case o.has(toldNo):
+		j.law(reports.NoPhantom).misses(j.complete, "refused attempts with an order", id)
+		if j.complete {
+			j.sum.Phantom++
+		}
+	default:
+		j.law(reports.NoUnexpected).misses(j.complete, "orders that nobody attempted", id)
+		if j.complete {
+			j.sum.Unexpected++
+		}
+	}
+}
+
+// status judges an order that stands in its database.
+func (j *judging) status(o *order, id string) {
+	law := j.law(reports.StatusValid)
+	switch {
+	case o.any(pending):
+		j.sum.Pending++
+		j.law(reports.AllTerminal).misses(j.settled, "orders still PENDING", id)
+		if o.has(decided) {
+			j.law(reports.Delivered).misses(j.settled, "decided orders still PENDING", id)
+		}
+	case o.any(confirmed):
+		j.sum.Completed++
+		if !o.any(reserved) {
+			law.misses(j.settled, "CONFIRMED orders without stock", id)
+		}
+	case o.any(rejected):
+		j.sum.Compensated++
+		if o.any(reserved) && !o.any(released) {
+			law.misses(j.settled, "REJECTED orders that keep stock", id)
+		} else if !o.any(refused | released) {
+			law.misses(j.settled, "REJECTED orders that nobody refused", id)
+		}
+	case o.any(cancelled):
+		j.sum.Compensated++
+		if o.any(reserved) && !o.any(released) {
+			law.misses(j.settled, "CANCELLED orders that keep stock", id)
+		}
+	case o.any(parked):
+		j.sum.Parked++
+	}
+	if o.any(strange) {
+		law.breaks("orders with a status that does not exist", id)
+	}
+}
+
+// orphan judges what is known of an order that has no row.
+func (j *judging) orphan(o *order, id string) {
+	if o.first != 0 {
+		j.law(reports.EffectsHaveOrders).misses(j.settled, "orders with a stock effect and no row", id)
+	}
+	if o.any(created | decided) {
+		j.law(reports.EventsHaveRows).misses(j.settled, "orders with an event and no row", id)
+	}
+	if j.settled && !o.has(accepted) && (o.first != 0 || o.any(created|decided)) {
+		j.sum.Unexpected++
+	}
+}
+
+// judgeEvent judges one event by its facts.
+func (j *judging) judgeEvent(e uint32) {
+	id := func() string { return j.orders.name(int(e>>eventFlags) - 1) }
+	switch {
+	case e&promised != 0 && e&inTopic == 0 && e&marked != 0:
+		j.law(reports.OutboxPublished).misses(j.settled, "events marked published and not in their topic", id())
+	case e&promised != 0 && e&inTopic == 0:
+		j.law(reports.OutboxPublished).misses(j.settled, "events never published", id())
+	case e&promised == 0 && (j.OutboxOn || e&fromOrder == 0):
+		j.law(reports.EventsHaveRows).misses(j.settled, "events without an outbox row", id())
+	}
+}
+
+// judgeSKU judges one line of the stock.
+func (j *judging) judgeSKU(name string, s *sku) {
+	law, r := j.law(reports.StockConserved), s.row
+	switch {
+	case !s.known && (s.reserved != 0 || s.sold != 0):
+		law.misses(j.whole, "SKUs that moved and have no row", name)
+	case !s.known:
+	case min(r.Initial, r.Available, r.Reserved, r.Sold) < 0:
+		law.breaks("SKUs below zero", name)
+	case r.Initial != r.Available+r.Reserved+r.Sold:
+		law.breaks("SKUs that do not add up", name)
+	case r.Reserved != s.reserved || r.Sold != s.sold:
+		law.misses(j.settled, "SKUs that disagree with their movements", name)
+	}
+}

@@ -1,0 +1,191 @@
+package check
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/ordbench/ordbench/loadgen"
+	"github.com/ordbench/ordbench/reports"
+	"github.com/ordbench/ordbench/system"
+)
+
+// history is a ledger and the books that go with it, row by row, so that a
+// test can damage what it likes.
+type history struct {
+	attempts  []loadgen.Attempt
+	orders    []system.OrderRow
+	movements []system.MovementRow
+	stock     []system.StockRow
+	outbox    []system.OutboxRow
+	events    []system.EventRow
+}
+
+// clean is a run in which everything went as promised: orders 0 to 5 were
+// confirmed, 6 rejected for want of stock, 7 had no certain answer and
+// happened, 8 had none and did not, 9 was refused.
+func clean() *history {
+	h := &history{stock: []system.StockRow{{SKU: "sku-1", Initial: 100, Available: 100}, {SKU: "sku-2", Initial: 16, Available: 16}}}
+	for n := range 8 {
+		certainty := loadgen.Happened
+		if n == 7 {
+			certainty = loadgen.Unknown
+		}
+		h.attempt(n, certainty)
+		h.accept(n)
+		h.publish(n)
+		if n == 6 {
+			h.refuse(n)
+		} else {
+			h.reserve(n)
+		}
+	}
+	h.attempt(8, loadgen.Unknown)
+	h.attempt(9, loadgen.Refuted)
+	return h
+}
+
+func id(n int) string  { return fmt.Sprintf("01890000-0000-7000-8000-%012d", n) }
+func key(n int) string { return fmt.Sprintf("key-%d", n) }
+
+func (h *history) attempt(n int, c loadgen.Certainty) {
+	a := loadgen.Attempt{Seq: uint64(n), Key: key(n), Certainty: c}
+	if c == loadgen.Happened {
+		a.OrderID = id(n)
+	}
+	h.attempts = append(h.attempts, a)
+}
+
+// accept writes the order and, in the same transaction, its event.
+func (h *history) accept(n int) {
+	h.orders = append(h.orders, system.OrderRow{ID: id(n), Key: key(n), Status: "PENDING", Version: 1})
+	h.outbox = append(h.outbox, system.OutboxRow{Owner: "order", EventID: "created-" + id(n), Topic: "orders-topic", Key: id(n), Published: true})
+}
+
+func (h *history) publish(n int) {
+	h.events = append(h.events, system.EventRow{Topic: "orders-topic", EventID: "created-" + id(n), Type: "order.created", OrderID: id(n)})
+}
+
+func (h *history) reserve(n int) {
+	for i := range h.stock {
+		h.move(n, "reserve", i, 2)
+		h.stock[i].Available -= 2
+		h.stock[i].Reserved += 2
+	}
+	h.decide(n, "inventory.reserved", "CONFIRMED")
+}
+
+func (h *history) refuse(n int) {
+	h.move(n, "reject", 0, 0)
+	h.decide(n, "inventory.rejected", "REJECTED")
+}
+
+func (h *history) move(n int, kind string, sku int, quantity int64) {
+	h.movements = append(h.movements, system.MovementRow{OrderID: id(n), EventID: "created-" + id(n), SKU: h.stock[sku].SKU, Kind: kind, Quantity: quantity})
+}
+
+func (h *history) decide(n int, event, status string) {
+	h.outbox = append(h.outbox, system.OutboxRow{Owner: "inventory", EventID: event + id(n), Topic: "inventory-topic", Key: id(n), Published: true})
+	h.events = append(h.events, system.EventRow{Topic: "inventory-topic", EventID: event + id(n), Type: event, OrderID: id(n)})
+	h.set(n, status)
+}
+
+func (h *history) set(n int, status string) {
+	for i := range h.orders {
+		if h.orders[i].ID == id(n) {
+			h.orders[i].Status = status
+			h.orders[i].UpdatedAt = time.Unix(1, 0)
+		}
+	}
+}
+
+// pend takes back all that happened to an order after it was accepted.
+func (h *history) pend(n int) {
+	h.set(n, "PENDING")
+	for _, m := range h.movements {
+		for i := range h.stock {
+			if m.OrderID == id(n) && m.SKU == h.stock[i].SKU {
+				h.stock[i].Available += m.Quantity
+				h.stock[i].Reserved -= m.Quantity
+			}
+		}
+	}
+	h.movements = without(h.movements, func(m system.MovementRow) bool { return m.OrderID == id(n) })
+	h.events = without(h.events, func(e system.EventRow) bool { return e.OrderID == id(n) && e.Topic == "inventory-topic" })
+	h.outbox = without(h.outbox, func(o system.OutboxRow) bool { return o.Key == id(n) && o.Topic == "inventory-topic" })
+}
+
+// unrow takes the order's row away.
+func (h *history) unrow(n int) {
+	h.orders = without(h.orders, func(o system.OrderRow) bool { return o.ID == id(n) })
+}
+
+// unpublish takes the order's own event out of the topic.
+func (h *history) unpublish(n int) {
+	h.events = without(h.events, func(e system.EventRow) bool { return e.EventID == "created-"+id(n) })
+}
+
+// unpromise takes its outbox row away.
+func (h *history) unpromise(n int) {
+	h.outbox = without(h.outbox, func(o system.OutboxRow) bool { return o.EventID == "created-"+id(n) })
+}
+
+func without[T any](rows []T, gone func(T) bool) []T {
+	var kept []T
+	for _, r := range rows {
+		if !gone(r) {
+			kept = append(kept, r)
+		}
+	}
+	return kept
+}
+
+// judge feeds a book, with the ledger before or after the audit.
+func (h *history) judge(t *testing.T, c Closing, ledgerFirst bool) Judgement {
+	t.Helper()
+	b := NewBook(Options{})
+	var errs []error
+	ledger := func() {
+		for _, a := range h.attempts {
+			errs = append(errs, b.Attempt(a))
+		}
+	}
+	if ledgerFirst {
+		ledger()
+	}
+	for _, r := range h.events {
+		errs = append(errs, b.Event(r))
+	}
+	for _, r := range h.orders {
+		errs = append(errs, b.Order(r))
+	}
+	for _, r := range h.movements {
+		errs = append(errs, b.Movement(r))
+	}
+	for _, r := range h.stock {
+		errs = append(errs, b.Stock(r))
+	}
+	for _, r := range h.outbox {
+		errs = append(errs, b.Outbox(r))
+	}
+	if !ledgerFirst {
+		ledger()
+	}
+	for _, err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.Close(c)
+}
+
+// fared lists the invariants with an outcome.
+func fared(invariants []reports.Invariant, outcome string) []string {
+	ids := []string{}
+	for _, i := range invariants {
+		if i.Outcome == outcome {
+			ids = append(ids, i.ID)
+		}
+	}
+	return ids
+}
