@@ -55,6 +55,7 @@ type Engine struct {
 type fault struct {
 	record  Record
 	stands  map[string]bool // replicas on which it stands; guarded by Engine.mu
+	last    time.Time       // when the last replica came back; guarded too
 	endless bool            // it ends only by resume or Heal
 	lift    chan struct{}   // closed: end it now
 	lifted  sync.Once
@@ -278,11 +279,11 @@ func (f *fault) started(at time.Time) {
 	}
 }
 
-// over takes a replica off the fault; the last one ends it.
+// over takes a replica off the fault; settle ends it when it was the last.
 func (f *fault) over(replica string, at time.Time) {
 	delete(f.stands, replica)
-	if at.After(f.record.Ended) {
-		f.record.Ended = at
+	if at.After(f.last) {
+		f.last = at
 	}
 }
 

@@ -86,11 +86,10 @@ func (e *Engine) awaitAll(ctx context.Context, faults []*fault) error {
 // end asks the fault to end now. It may be asked twice.
 func (f *fault) end() { f.lifted.Do(func() { close(f.lift) }) }
 
-// settle writes down whether the fault is undone.
+// settle writes down whether the fault is undone, and since when.
 func (f *fault) settle() {
-	f.record.Reverted = len(f.stands) == 0
-	if !f.record.Reverted {
-		f.record.Ended = time.Time{}
+	if f.record.Reverted = len(f.stands) == 0; f.record.Reverted {
+		f.record.Ended = f.last
 	}
 }
 
