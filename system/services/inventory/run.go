@@ -89,7 +89,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		ready.reached("topics")
 		return orderly(frontCtx, bus.Consume(frontCtx, bus.ConsumerConfig{
 			Brokers: cfg.Brokers, Group: events.InventoryGroup, Topics: []string{events.OrdersTopic},
-			MaxBatch: maxBatch, CommitInterval: commitInterval, Log: log,
+			MaxBatch: maxBatch, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Log: log,
 			OnReady: func() {
 				ready.reached("partitions")
 				log.Info("ready", "listen", cfg.Listen)
@@ -117,8 +117,11 @@ func orderly(ctx context.Context, err error) error {
 }
 
 // published waits until the events that are in the outbox now are published,
-// by the relay of this replica or of another, or until ctx ends.
+// by the relay of this replica or of another. It gives up soon: while the
+// broker is away the outbox keeps them, and who starts next publishes them.
 func published(ctx context.Context, db *store.DB) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
 	var newest int64
 	if err := db.QueryRow(ctx, `SELECT COALESCE(MAX(id), 0) FROM outbox`).Scan(&newest); err != nil {
 		return

@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -252,16 +254,11 @@ func BenchmarkPlace(b *testing.B) {
 	_, h := newAPI(b, nil)
 	b.SetParallelism(64)
 	b.ReportAllocs()
-	keys := make(chan string, 1024)
-	go func() {
-		defer close(keys)
-		for i := range b.N {
-			keys <- "key-" + time.Duration(i).String()
-		}
-	}()
+	var n atomic.Int64
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if w := post(h, <-keys, anOrder); w.Code != http.StatusAccepted {
+			key := "key-" + strconv.FormatInt(n.Add(1), 10)
+			if w := post(h, key, anOrder); w.Code != http.StatusAccepted {
 				b.Errorf("answer %d %s", w.Code, w.Body)
 			}
 		}

@@ -130,8 +130,11 @@ func orderly(ctx context.Context, err error) error {
 }
 
 // published waits until the events that are in the outbox now are published,
-// by the relay of this replica or of another, or until ctx ends.
+// by the relay of this replica or of another. It gives up soon: while the
+// broker is away the outbox keeps them, and who starts next publishes them.
 func published(ctx context.Context, db *store.DB) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
 	var newest int64
 	if err := db.QueryRow(ctx, `SELECT COALESCE(MAX(id), 0) FROM outbox`).Scan(&newest); err != nil {
 		return
