@@ -13,8 +13,8 @@ import (
 )
 
 // Processes is what can be broken; a Stack satisfies it. The effects return
-// when they were seen and how. An error that is os.ErrProcessDone says that
-// the replica is not wanted any more: it was scaled away.
+// when they were seen and how. Errors name the replica; one that is
+// os.ErrProcessDone says that it is not wanted any more: it was scaled away.
 type Processes interface {
 	// Running names the replicas of a component that have a process, paused
 	// or not.
@@ -213,11 +213,10 @@ func (e *Engine) strike(ctx context.Context, f *fault) (Record, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err == nil && len(f.record.Proof) == 0 {
-		err = errors.New("no replica was left to hit")
+		err = fmt.Errorf("%s %s: no replica was left to hit", f.record.Spec.Fault, f.record.Spec.Target)
 	}
 	f.record.Effective = err == nil
 	if err != nil {
-		err = fmt.Errorf("%s %s: %w", f.record.Spec.Fault, f.record.Spec.Target, err)
 		f.fail(err)
 	}
 	e.log.Info("fault", "name", f.record.Spec.Name, "effective", f.record.Effective, "replicas", f.record.Replicas, "error", f.record.Error)
@@ -241,7 +240,7 @@ func (e *Engine) each(ctx context.Context, f *fault, replicas []string, apply ef
 			case errors.Is(err, os.ErrProcessDone):
 				delete(f.stands, replica)
 			case err != nil:
-				errs[i] = fmt.Errorf("%s: %w", replica, err)
+				errs[i] = err
 			default:
 				f.prove(replica, at, detail)
 				seen(replica, at)

@@ -66,7 +66,7 @@ func (l *lab) do(ctx context.Context, verb, replica string, takes time.Duration,
 	}
 	l.mu.Unlock()
 	if err != nil {
-		return time.Time{}, "", err
+		return time.Time{}, "", fmt.Errorf("%s %s: %w", verb, replica, err)
 	}
 	if hangs {
 		takes = time.Hour
@@ -336,7 +336,7 @@ func TestHealTriesTwiceAndSaysWhatStands(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.refuses["resume broker-0"] = errors.New("operation not permitted")
-		if _, err := e.Heal(t.Context()); err == nil || !strings.Contains(err.Error(), "heal pause-broker: broker-0: operation not permitted") {
+		if _, err := e.Heal(t.Context()); err == nil || !strings.Contains(err.Error(), "heal pause-broker: resume broker-0: operation not permitted") {
 			t.Errorf("heal: %v", err)
 		}
 		if r := e.Records()[0]; r.Reverted || r.Error == "" {
@@ -356,7 +356,7 @@ func TestAFaultWithoutEffectSaysSo(t *testing.T) {
 		l.refuses["kill inventory-1"] = errors.New("operation not permitted")
 		e := New(l, nil)
 		r, err := e.Inject(t.Context(), Spec{Fault: "kill", Target: "inventory"})
-		if err == nil || err.Error() != "kill inventory: inventory-1: operation not permitted" {
+		if err == nil || err.Error() != "kill inventory-1: operation not permitted" {
 			t.Errorf("error %v", err)
 		}
 		if r.Effective || r.Error == "" || len(r.Proof) != 1 {
