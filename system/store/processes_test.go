@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // The test binary is also the writer process of the tests below.
@@ -38,6 +39,9 @@ func writeForEver(path, name, hold string) error {
 	defer cancel()
 	go func() {
 		bufio.NewReader(os.Stdin).ReadByte()
+		// A test that crashed leaves nobody to kill a process that holds
+		// the lock, or waits for it.
+		time.AfterFunc(10*time.Second, func() { os.Exit(1) })
 		cancel()
 	}()
 	db, err := Open(ctx, Config{Path: path})

@@ -3,7 +3,9 @@ package store
 import (
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,7 +28,7 @@ func awaitWaiter(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	for {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
 		switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err {
 		case unix.EWOULDBLOCK:
 			return
@@ -37,6 +39,7 @@ func awaitWaiter(t *testing.T, path string) {
 			t.Fatal(err)
 		}
 	}
+	t.Fatal("nobody came to the door")
 }
 
 func TestHolderThatComesStraightBackQueuesBehind(t *testing.T) {
@@ -47,20 +50,21 @@ func TestHolderThatComesStraightBackQueuesBehind(t *testing.T) {
 			t.Fatal(err)
 		}
 		order := make(chan string, 2)
-		go func() {
+		var all sync.WaitGroup
+		all.Go(func() {
 			patient.Lock()
 			order <- "patient"
 			patient.Unlock()
-		}()
+		})
 		awaitWaiter(t, path)
 		greedy.Unlock()
 		greedy.Lock()
 		order <- "greedy"
 		greedy.Unlock()
+		all.Wait()
 		if first := <-order; first != "patient" {
 			t.Fatalf("%s went first", first)
 		}
-		<-order
 	}
 }
 
