@@ -51,7 +51,7 @@ func (m Metric) Format(value float64) string {
 	case Share:
 		return trim(value*100, 3) + "%"
 	case PerSecond:
-		return trim(value, 1) + "/s"
+		return trim(value, 2) + "/s"
 	default:
 		return trim(value, 3)
 	}
@@ -85,7 +85,7 @@ func match(pattern, name string) (parts []string, ok bool) {
 		switch {
 		case wild && slices.Contains(names, given[i]):
 			parts = append(parts, given[i])
-		case w != given[i]:
+		case wild || w != given[i]:
 			return nil, false
 		}
 	}
