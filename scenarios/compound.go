@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ordbench/ordbench/loadgen/shop"
 	"github.com/ordbench/ordbench/reports/gate"
 )
 
@@ -43,7 +44,12 @@ func (s span) read(r *reader, n *node) {
 func (s span) write() *node { return s.keys().write() }
 
 // operations is what a mix can hold.
-var operations = []string{"place_order", "read_order"}
+var operations = func() (names []string) {
+	for _, op := range shop.Ops() {
+		names = append(names, string(op))
+	}
+	return names
+}()
 
 // mix is the share of each operation.
 type mix struct{ to *map[string]float64 }
@@ -92,6 +98,7 @@ func (m mix) write() *node {
 type exclusive struct {
 	object
 	first, second string
+	to            any // address of what the first is read into
 	isSecond      func() bool
 }
 
@@ -102,8 +109,10 @@ func (x exclusive) read(r *reader, n *node) {
 	}
 	first, second := n.find(x.first), n.find(x.second)
 	switch {
-	case r.meant(n, x.first) || r.meant(n, x.second):
+	case first == nil && second == nil && (r.meant(n, x.first) || r.meant(n, x.second)):
+		r.broken[x.to] = true
 	case first == nil && second == nil:
+		r.broken[x.to] = true
 		r.complain(n.place, "", "%s lacks %q or %q", x.of, x.first, x.second)
 	case first != nil && second != nil:
 		r.complain(second.place, "", "%q and %q exclude each other", x.first, x.second)

@@ -45,16 +45,18 @@ func (r *reader) judgeTraffic(s *Scenario) {
 	for i := range t.Phases {
 		p := &t.Phases[i]
 		seen.add(&p.Name, p)
-		recorded = recorded || p.Record
-		arrivals += p.Law().Expected(p.For)
+		if p.Record {
+			recorded = true
+			arrivals += p.Law().Expected(p.For)
+		}
 		sure = sure && !r.broken[&p.Rate] && !r.broken[&p.Record] && !r.broken[&p.For]
 	}
 	switch {
-	case !sure || len(r.problems) > 0 && arrivals == 0:
+	case !sure:
 	case !recorded:
 		r.complain(r.places[&t.Phases], "leave record: false out of one of them", "no phase is recorded: there is nothing to report")
 	case arrivals == 0:
-		r.complain(r.places[&t.Phases], "", "every rate is 0: there is no traffic")
+		r.complain(r.places[&t.Phases], "", "the rate of every recorded phase is 0: there is nothing to report")
 	}
 }
 
@@ -141,13 +143,8 @@ func (r *reader) judgeGates(s *Scenario) {
 			seen.add(&g.ID, g)
 		}
 		m, near, known := gate.Known(g.Metric)
-		switch op := operation(g.Metric); {
-		case r.broken[&g.Metric]:
-		case !known:
-			hint := suggest(g.Metric, []string{near})
-			r.complain(r.at(&g.Metric, g), strings.Replace(hint, "known:", "the nearest is", 1), "unknown metric %q", g.Metric)
-		case op != "" && !slices.Contains(operations, op):
-			r.complain(r.at(&g.Metric, g), suggest(op, operations), "unknown operation %q in the metric %q", op, g.Metric)
+		if !known && !r.broken[&g.Metric] {
+			r.complain(r.at(&g.Metric, g), suggestMetric(g.Metric, near), "unknown metric %q", g.Metric)
 		}
 		r.judgeBounds(g)
 		r.judgeScope(s, g, m, known)
@@ -183,7 +180,7 @@ func (r *reader) judgeScope(s *Scenario, g *gate.Gate, m gate.Metric, known bool
 		r.complain(r.places[&g.During], suggest(g.During, all), "unknown phase %q", g.During)
 	case phase && known && !m.During:
 		r.complain(r.places[&g.During], "leave during out", "%s is not measured by phase", g.Metric)
-	case phase && !slices.Contains(s.phases(true), g.During):
+	case phase && len(s.phases(true)) > 0 && !slices.Contains(s.phases(true), g.During):
 		r.complain(r.places[&g.During], "", "phase %q is not recorded: the gate would have nothing to judge", g.During)
 	}
 	switch {
@@ -201,21 +198,23 @@ func (r *reader) judgeScope(s *Scenario, g *gate.Gate, m gate.Metric, known bool
 	}
 }
 
-// operation is the operation that a metric speaks of, "" if it speaks of none.
-func operation(metric string) string {
-	given := strings.Split(metric, ".")
+// suggestMetric is the hint for an unknown metric: the nearest where it is
+// of the same family, and else the families.
+func suggestMetric(name, near string) string {
+	if nearest(name, []string{near}) != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	family := func(metric string) string { return metric[:strings.IndexByte(metric+".", '.')] }
+	if family(name) == family(near) {
+		return "the nearest is " + near
+	}
+	var families []string
 	for _, m := range gate.Metrics() {
-		words := strings.Split(m.Name, ".")
-		i := slices.Index(words, "OP")
-		if i < 0 || len(words) != len(given) {
-			continue
-		}
-		words[i] = given[i]
-		if slices.Equal(words, given) {
-			return given[i]
+		if f := family(m.Name); !slices.Contains(families, f) {
+			families = append(families, f)
 		}
 	}
-	return ""
+	return "metrics begin with " + sentence(families)
 }
 
 // phases lists the names of the phases, or of the recorded ones.

@@ -91,7 +91,7 @@ func phaseKeys(p *Phase) rule {
 		{"arrivals", oneOf(&p.Arrivals, []string{ArrivalsConstant, ArrivalsPoisson}, "sine", "trace", "closed"), false},
 		{"record", trueFalse(&p.Record), false},
 	}
-	return exclusive{object{of: "the phase", fields: fields, flow: true}, "rate", "steps", func() bool { return len(p.Steps) > 0 }}
+	return exclusive{object{of: "the phase", fields: fields, flow: true}, "rate", "steps", &p.Rate, func() bool { return len(p.Steps) > 0 }}
 }
 
 func faultKeys(f *Fault) rule {

@@ -189,10 +189,10 @@ func (t *tree) syntax(document string, err error) {
 
 func syntaxHint(message string) string {
 	switch {
-	case strings.Contains(message, "mapping value is not allowed"), strings.Contains(message, "non-map value"):
+	case strings.Contains(message, "not allowed in this context"), strings.Contains(message, "non-map value"):
 		return `check the indentation, and quote a value that contains ": "`
-	case strings.Contains(message, "end token"), strings.Contains(message, "end character"):
-		return "something that was opened is not closed"
+	case strings.Contains(message, "end token"), strings.Contains(message, "must be specified"):
+		return "a bracket or brace before it is not closed"
 	case strings.Contains(message, "reserved character"), strings.Contains(message, "directive"):
 		return "quote the value"
 	}

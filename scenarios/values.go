@@ -114,6 +114,9 @@ func rateOf(p *Phase) value {
 	return value{&p.Rate, "a rate such as 50/s, or 100/s..1000/s", func(s string) *wrong {
 		from, to, ramp := strings.Cut(s, "..")
 		var w *wrong
+		if ramp && (from == "" || to == "") {
+			return wrongf("write 100/s..1000/s", "%q is half a ramp", s)
+		}
 		if p.Rate, w = parseRate(from); w != nil {
 			if _, again := parseRate(to); ramp && again == nil && plain.MatchString(from) {
 				_, unit, _ := strings.Cut(to, "/")
@@ -186,7 +189,7 @@ func parseShare(s string) (float64, *wrong) {
 	if err != nil || n < 0 || n > 100 {
 		return 0, wrongf("0% to 100%", "%q is an impossible percentage", s)
 	}
-	return n / 100, nil
+	return math.Round(n*1e6) / 1e8, nil // the fraction that is nearest to what was written
 }
 
 func formatShare(share float64) string {
