@@ -215,7 +215,7 @@ func TestProcessesKilledAnywhereLoseNothing(t *testing.T) {
 // BenchmarkProcesses reports what several processes get through one file, and
 // how evenly: the least over the greatest number of rows that one of them got.
 func BenchmarkProcesses(b *testing.B) {
-	for _, n := range []int{1, 4, 8} {
+	for _, n := range []int{1, 4, 20} {
 		b.Run(fmt.Sprintf("processes=%d", n), func(b *testing.B) {
 			path := filepath.Join(b.TempDir(), "shared.db")
 			ps := make([]*process, n)

@@ -36,10 +36,12 @@ const apiVersions = "\x00\x00\x00\x0a" + "\x00\x12\x00\x00" + "\x00\x00\x00\x01"
 // Kafka or leaves less room:
 //
 //   - A session timeout is 6 s to 5 min, as in Kafka. There is no initial
-//     rebalance delay: every member that joins rebalances at once.
-//   - A member that waits in JoinGroup longer than its own session timeout is
-//     dropped without an answer and hangs until its own deadline. So the
-//     rebalance timeout has to be shorter than the session timeout.
+//     rebalance delay: every member that joins rebalances at once, and every
+//     member that joins or drops out starts the rebalance timeout anew.
+//   - The session of a member that joins again keeps running down while it
+//     waits in JoinGroup. When it is over, the member is dropped without an
+//     answer and hangs until its own deadline. So the rebalance timeout has to
+//     be well below the session timeout.
 //   - Members are not kept over a kill. They learn it as an unknown member id
 //     or an illegal generation, and have to join anew. Offsets are kept.
 //   - Requests of one connection are handled one after the other, so a fetch
