@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -90,16 +91,19 @@ func (a Admin) readyz(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a Admin) breakers(w http.ResponseWriter, _ *http.Request) {
-	body := []byte("[]")
+	list := any([]struct{}{})
 	if a.Breakers != nil {
-		var err error
-		if body, err = json.Marshal(a.Breakers()); err != nil {
-			text(w, http.StatusInternalServerError, err.Error())
-			return
-		}
+		list = a.Breakers()
+	}
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false) // people read "gateway->order" here
+	if err := enc.Encode(list); err != nil {
+		text(w, http.StatusInternalServerError, err.Error())
+		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Write(append(body, '\n'))
+	w.Write(body.Bytes())
 }
 
 func text(w http.ResponseWriter, code int, line string) {

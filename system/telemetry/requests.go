@@ -68,13 +68,15 @@ func (m *Requests) Route(name string, h http.Handler) http.Handler {
 		start := time.Now()
 		seen := &statusWriter{ResponseWriter: w}
 		m.inFlight.Inc()
+		returned := false
 		defer func() {
 			m.inFlight.Dec()
-			s := find(seen.outcome(r))
+			s := find(seen.outcome(r, returned))
 			s.count.Inc()
 			s.duration.Observe(time.Since(start).Seconds())
 		}()
 		h.ServeHTTP(seen, r)
+		returned = true
 	})
 }
 
@@ -101,10 +103,12 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-func (w *statusWriter) outcome(r *http.Request) int {
+func (w *statusWriter) outcome(r *http.Request, returned bool) int {
 	switch {
 	case w.status != 0:
 		return w.status
+	case !returned: // the handler panicked, and net/http closes the connection
+		return http.StatusInternalServerError
 	case r.Context().Err() != nil:
 		return StatusHungUp
 	default:

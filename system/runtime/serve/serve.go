@@ -9,6 +9,7 @@
 package serve
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -101,14 +102,13 @@ func decodeStrict(r io.Reader, v any) error {
 	if len(data) > configLimit {
 		return fmt.Errorf("longer than %d bytes", configLimit)
 	}
-	text := strings.TrimSpace(string(data))
-	if text == "" {
+	switch start := bytes.TrimSpace(data); {
+	case len(start) == 0:
 		return errors.New("empty: want a JSON object")
-	}
-	if text[0] != '{' { // JSON null would pass as a config without any value
+	case start[0] != '{': // JSON null would pass as a config without any value
 		return errors.New("want a JSON object")
 	}
-	dec := json.NewDecoder(strings.NewReader(text))
+	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
 		var syntax *json.SyntaxError
@@ -120,8 +120,8 @@ func decodeStrict(r io.Reader, v any) error {
 		}
 		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("byte %d: more than one value", dec.InputOffset())
+	if rest := bytes.TrimLeft(data[dec.InputOffset():], " \t\r\n"); len(rest) > 0 {
+		return fmt.Errorf("byte %d: more than one value", len(data)-len(rest)+1)
 	}
 	return nil
 }

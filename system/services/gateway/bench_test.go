@@ -1,0 +1,125 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+)
+
+// childConfig names the variables that make the test binary a gateway.
+const (
+	childOrder  = "GATEWAY_BENCH_ORDER"
+	childListen = "GATEWAY_BENCH_LISTEN"
+	childAdmin  = "GATEWAY_BENCH_ADMIN"
+	childCache  = "GATEWAY_BENCH_CACHE"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childListen) != "" {
+		os.Exit(child())
+	}
+	os.Exit(m.Run())
+}
+
+// child runs a gateway until its standard input ends.
+func child() int {
+	cfg := Config{
+		Replica: "gateway-0", Listen: os.Getenv(childListen), Admin: os.Getenv(childAdmin),
+		Orders: []string{os.Getenv(childOrder)}, Inventories: []string{os.Getenv(childOrder)},
+		Timeout: 2 * time.Second, Grace: time.Second,
+	}
+	cfg.Breaker.Enabled = true
+	if cfg.Cache = os.Getenv(childCache); cfg.Cache != "" {
+		cfg.RateLimit = RateLimit{Requests: 1e6, Per: 10 * time.Second}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	if err := Run(ctx, cfg, slog.New(slog.NewTextHandler(os.Stderr, nil))); err != nil {
+		return 1
+	}
+	return 0
+}
+
+// BenchmarkGateway proxies orders through a gateway in a process of its own
+// with one thread for Go code, and reports what it cost that process:
+// cpu-µs/op, and req/cpu-s, the requests that one core could carry.
+func BenchmarkGateway(b *testing.B) {
+	b.Run("order", func(b *testing.B) { benchmark(b, "") })
+	b.Run("order with rate limit", func(b *testing.B) { benchmark(b, miniredis.RunT(b).Addr()) })
+}
+
+func benchmark(b *testing.B, cache string) {
+	upstream := service(b, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		accept(w, r)
+	})
+	listen := hold(b)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", childOrder+"="+upstream, childListen+"="+listen, childAdmin+"="+hold(b), childCache+"="+cache)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	await(b, listen)
+	request := fmt.Sprintf("POST /orders HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n"+
+		"Idempotency-Key: 0192f0c1-aaaa-7bbb-8ccc-dddddddddddd\r\nX-Forwarded-For: 10.1.2.3\r\nContent-Length: %d\r\n\r\n%s",
+		len(order), order)
+	b.SetParallelism(16)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		c, err := net.Dial("tcp", listen)
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		defer c.Close()
+		in := bufio.NewReader(c)
+		for pb.Next() {
+			if _, err := io.WriteString(c, request); err != nil {
+				b.Error(err)
+				return
+			}
+			if status, err := skipAnswer(in); err != nil || !strings.Contains(status, "202") {
+				b.Error(status, err)
+				return
+			}
+		}
+	})
+	b.StopTimer()
+	stdin.Close()
+	if err := cmd.Wait(); err != nil {
+		b.Fatal(err)
+	}
+	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	cpu := time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	b.ReportMetric(float64(cpu.Microseconds())/float64(b.N), "cpu-µs/op")
+	b.ReportMetric(float64(b.N)/cpu.Seconds(), "req/cpu-s")
+}
+
+// skipAnswer reads one answer and returns its status line.
+func skipAnswer(in *bufio.Reader) (string, error) {
+	res, err := http.ReadResponse(in, nil)
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(io.Discard, res.Body)
+	return res.Status, err
+}
