@@ -3,6 +3,7 @@ package loadgen
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 )
 
@@ -45,6 +46,20 @@ func (p Plan) At(t time.Duration) int {
 		t -= phase.For
 	}
 	return len(p.Phases)
+}
+
+// Arrivals are all arrivals of the plan: the index of the phase, and when the
+// attempt is due, from the start of the plan.
+func (p Plan) Arrivals() iter.Seq2[int, time.Duration] {
+	return func(yield func(int, time.Duration) bool) {
+		c := cursor{plan: p}
+		for {
+			phase, due, ok := c.next()
+			if !ok || !yield(phase, due) {
+				return
+			}
+		}
+	}
 }
 
 // Validate reports every problem of the plan.

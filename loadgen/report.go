@@ -66,7 +66,7 @@ type Snapshot struct {
 	At       time.Duration // from the start of the plan; negative before it
 	Phase    int           // index; -1 before the first, the number of phases after the last
 	Ops      map[Op]Counts // cumulative over all phases
-	InFlight uint64        // due and with the engine, without an outcome yet
+	InFlight uint64        // with the engine, without an outcome yet; of an engine with several loops some may not be due
 	Waiting  uint64        // due, and not taken by the engine: no connection is free
 }
 
