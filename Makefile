@@ -1,0 +1,47 @@
+# ordbench: `make` builds, `make check` is what every change must pass.
+
+GO            ?= go
+GOLANGCI_LINT ?= v2.15.0
+FUZZTIME      ?= 10s
+
+.PHONY: help build test check lint fmt vet bench fuzz golden clean
+.DEFAULT_GOAL := build
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/ordbench, static
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ordbench ./cmd/ordbench
+
+test: ## run every test
+	$(GO) test ./...
+
+check: build vet lint ## what every change must pass: build, vet, lint, import rules, tests with the race detector
+	$(GO) test -race -timeout 15m ./...
+
+vet: ## go vet
+	$(GO) vet ./...
+
+lint: ## golangci-lint, at the pinned version
+	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT) run
+
+fmt: ## format the code as the linter wants it
+	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT) fmt
+
+bench: ## run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## run every fuzz test for FUZZTIME (10s)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+golden: ## write the golden files anew; read the difference before committing
+	@set -e; for pkg in $$(git grep -l 'flag.Bool("update"' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
+		$(GO) test ./$$pkg -update; \
+	done
+
+clean: ## remove what build and run made
+	rm -rf bin results

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/fatih/color"
+	"github.com/spf13/cobra"
+
+	"github.com/ordbench/ordbench/reports"
+	"github.com/ordbench/ordbench/scenarios"
+	"github.com/ordbench/ordbench/scenarios/conductor"
+	"github.com/ordbench/ordbench/system"
+	"github.com/ordbench/ordbench/system/runtime/local"
+)
+
+// defaultOut is where results go.
+const defaultOut = "results"
+
+type runOptions struct {
+	out     string
+	runtime string
+	seed    int64
+	set     []string
+	json    bool
+	quiet   bool
+}
+
+func newRun() *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:   "run SCENARIO...",
+		Short: "Boot, drive, break, drain, verify, report",
+		Long: `Play scenarios, one after the other: boot the system, drive it, inject the
+faults, drain, audit the databases and topics against what was attempted,
+judge the gates, and store the result in OUT/<scenario>/<UTC time>/.
+
+A SCENARIO is a file, or a name from the library (ordbench scenario list).
+The first Ctrl-C stops the load and reports; the second tears down at once.
+
+` + exitHelp,
+		Example: `  ordbench run scenarios/spike.yaml
+  ordbench run spike --set traffic.phases.spike.rate=500/s
+  ordbench run kill-inventory --set system.patterns.inbox=off   # exits 2
+  ordbench run steady ramp --json > results.json`,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completeScenarios,
+		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) },
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.out, "out", "o", defaultOut, "directory for results")
+	f.StringVar(&o.runtime, "runtime", "auto", "where the system runs: auto or local")
+	f.Int64Var(&o.seed, "seed", 0, "seed of arrivals and orders, instead of the scenario's")
+	f.StringArrayVar(&o.set, "set", nil, "change one value of the scenario, path=value; may be repeated")
+	f.BoolVar(&o.json, "json", false, "print result.json instead of the summary")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, only the result")
+	completeRuntimes(cmd)
+	return cmd
+}
+
+func (o *runOptions) run(cmd *cobra.Command, args []string) error {
+	rt, err := chooseRuntime(o.runtime)
+	if err != nil {
+		return err
+	}
+	if cmd.Flags().Changed("seed") {
+		o.set = append(o.set, fmt.Sprintf("seed=%d", o.seed))
+	}
+	// All are read before the first is played: a mistake in the last one
+	// should not show after an hour.
+	var list []*scenarios.Scenario
+	var problems []error
+	for _, arg := range args {
+		s, err := scenarios.Load(arg, o.set...)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		list = append(list, s)
+	}
+	if len(problems) > 0 {
+		return errors.Join(problems...)
+	}
+	interrupt, ctx, stop := interrupts(cmd.Context())
+	defer stop()
+	var worst error
+	for _, s := range list {
+		progress := newProgress(cmd.ErrOrStderr(), o.quiet)
+		progress.scenario(s, rt.Name())
+		result, dir, err := conductor.Run(ctx, conductor.Options{
+			Scenario:  s,
+			Runtime:   rt,
+			Out:       o.out,
+			Command:   commandLine(),
+			Version:   version(),
+			Reporter:  progress,
+			Interrupt: interrupt,
+		})
+		progress.close()
+		if result != nil {
+			if err := o.print(cmd.OutOrStdout(), dir, result); err != nil {
+				return err
+			}
+		}
+		switch {
+		case errors.Is(err, conductor.ErrInterrupted):
+			fmt.Fprintf(cmd.ErrOrStderr(), "interrupted: torn down, nothing to report\n")
+			return errInterrupted
+		case err != nil:
+			return err
+		case result.Run.Interrupted:
+			return errInterrupted
+		case result.Verdict.Outcome != reports.Pass:
+			worst = worse(worst, &outcomeError{result.Verdict.Outcome})
+		}
+	}
+	return worst
+}
+
+// print writes the result to stdout as the user wants it.
+func (o *runOptions) print(w io.Writer, dir string, result *reports.Result) error {
+	if o.json {
+		return printJSON(w, result)
+	}
+	width, _ := terminal(w)
+	return reports.Text(w, result, reports.TextOptions{Color: !color.NoColor, Width: width})
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// worse returns the error whose outcome outranks the other: integrity, then
+// fail, then inconclusive.
+func worse(a, b error) error {
+	rank := map[int]int{exitPass: 0, exitInconclusive: 1, exitGate: 2, exitIntegrity: 3}
+	if rank[exitCode(b)] > rank[exitCode(a)] {
+		return b
+	}
+	return a
+}
+
+// chooseRuntime returns the runtime of that name.
+func chooseRuntime(name string) (system.Runtime, error) {
+	switch name {
+	case "auto", "local":
+		return local.Runtime{}, nil
+	default:
+		return nil, usageError{fmt.Errorf("unknown runtime %q: auto and local are there", name)}
+	}
+}
+
+func completeRuntimes(cmd *cobra.Command) {
+	_ = cmd.RegisterFlagCompletionFunc("runtime", cobra.FixedCompletions([]string{"auto", "local"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// commandLine is what was typed, quoted so that it can be typed again.
+func commandLine() string {
+	args := []string{"ordbench"}
+	for _, a := range os.Args[1:] {
+		if strings.ContainsAny(a, " \t\n\"'$`\\*?[]{}()<>|&;#~") || a == "" {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		args = append(args, a)
+	}
+	return strings.Join(args, " ")
+}

@@ -1,0 +1,61 @@
+package conductor
+
+import (
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/ordbench/ordbench/loadgen"
+	"github.com/ordbench/ordbench/reports"
+	"github.com/ordbench/ordbench/system"
+)
+
+// completions times orders from accepted to terminal, as the order database
+// tells it, on the way of its rows to another auditor. An order belongs to
+// the phase in which it was accepted.
+type completions struct {
+	system.Auditor
+	start  time.Time
+	report *loadgen.Report
+	phases []*hdrhistogram.Histogram
+}
+
+func newCompletions(next system.Auditor, start time.Time, report *loadgen.Report) *completions {
+	c := &completions{Auditor: next, start: start, report: report}
+	for range report.Phases {
+		c.phases = append(c.phases, newHistogram())
+	}
+	return c
+}
+
+// Order times one order that reached its end and hands it on.
+func (c *completions) Order(row system.OrderRow) error {
+	if row.Status != "PENDING" {
+		at := row.CreatedAt.Sub(c.start)
+		for i, p := range c.report.Phases {
+			if at >= p.Start && at < p.End {
+				// A value above the range of the histogram is not an order
+				// of this run.
+				_ = c.phases[i].RecordValue(row.UpdatedAt.Sub(row.CreatedAt).Microseconds())
+			}
+		}
+	}
+	return c.Auditor.Order(row)
+}
+
+// latency gives the distribution by recorded phase, and over all of them
+// under the phase "".
+func (c *completions) latency(r *run) []reports.Latency {
+	rows := []reports.Latency{}
+	all := newHistogram()
+	for i, p := range c.report.Phases {
+		if h := c.phases[i]; p.Recorded && h.TotalCount() > 0 {
+			rows = append(rows, r.distribution("place_order", p.Name, reports.CompletionClock, h))
+			all.Merge(h)
+		}
+	}
+	if all.TotalCount() > 0 {
+		rows = append(rows, r.distribution("place_order", "", reports.CompletionClock, all))
+	}
+	return rows
+}

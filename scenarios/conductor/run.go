@@ -1,0 +1,384 @@
+package conductor
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/ordbench/ordbench/loadgen"
+	"github.com/ordbench/ordbench/loadgen/shop"
+	"github.com/ordbench/ordbench/loadgen/wire"
+	"github.com/ordbench/ordbench/reports"
+	"github.com/ordbench/ordbench/reports/check"
+	"github.com/ordbench/ordbench/reports/gate"
+	"github.com/ordbench/ordbench/scenarios"
+	"github.com/ordbench/ordbench/scenarios/conductor/control"
+	"github.com/ordbench/ordbench/system"
+)
+
+const (
+	observeEvery = 250 * time.Millisecond
+	drainLimit   = 60 * time.Second
+	loadGrace    = 5 * time.Second        // for what is in flight when the load ends
+	lead         = 100 * time.Millisecond // between the start of the clock and the first arrival
+)
+
+// ErrInterrupted says that a run ended before there was anything to report.
+var ErrInterrupted = errors.New("interrupted")
+
+// BootError says that the stack did not come up. Nothing of it is left.
+type BootError struct{ Err error }
+
+func (e *BootError) Error() string { return e.Err.Error() }
+
+func (e *BootError) Unwrap() error { return e.Err }
+
+// Options say what to run and where to.
+type Options struct {
+	Scenario  *scenarios.Scenario
+	Runtime   system.Runtime
+	Out       string // results go to <Out>/<scenario>/<UTC time>
+	Command   string // the command line, for the result
+	Version   string // of ordbench, for the result
+	Reporter  Reporter
+	Interrupt <-chan struct{} // closed: stop the load, then heal, drain, audit and report; may be nil
+}
+
+// NewID returns a name for a stack that no other stack has.
+func NewID(name string) string {
+	var b [3]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return name + "-" + hex.EncodeToString(b[:])
+}
+
+// Run plays one scenario from boot to verdict. It returns the result, which
+// is stored already, and its directory. The error is a *BootError, an
+// *OutDirError, ErrInterrupted, or a fault of ordbench itself. When ctx ends
+// everything is torn down at once.
+func Run(ctx context.Context, o Options) (*reports.Result, string, error) {
+	began := time.Now()
+	sweep(o.Out)
+	dir, err := newRunDir(o.Out, o.Scenario.Name, began)
+	if err != nil {
+		return nil, "", err
+	}
+	r := &run{Options: o, dir: dir, began: began, observed: newObservation()}
+	result, err := r.play(ctx)
+	if ctx.Err() != nil {
+		return nil, dir, ErrInterrupted
+	}
+	return result, dir, err
+}
+
+// run is one scenario while it is played.
+type run struct {
+	Options
+	dir      string
+	began    time.Time
+	booted   time.Time
+	start    time.Time // of the first phase: zero of the run's clock
+	session  *Session
+	load     *loadgen.Runner
+	report   *loadgen.Report
+	observed *observation
+	drain    atRest
+	drained  time.Duration // how long the drain took
+	found    check.Judgement
+	done     *completions
+	stopped  bool // interrupted
+	troubles []string
+}
+
+func (r *run) play(ctx context.Context) (*reports.Result, error) {
+	if err := r.write("scenario.resolved.yaml", []byte(r.Scenario.Resolved)); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Join(r.dir, logsDir), 0o755); err != nil {
+		return nil, err
+	}
+	logFile, err := os.Create(filepath.Join(r.dir, logsDir, "ordbench.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer logFile.Close()
+	if err := r.boot(ctx, slog.New(slog.NewJSONHandler(logFile, nil))); err != nil {
+		return nil, err
+	}
+	// Whatever comes, the stack goes.
+	defer r.session.Close(ctx)
+
+	if err := r.drive(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.settle(ctx); err != nil {
+		return nil, err
+	}
+	result := r.result()
+	r.tell(Finishing)
+	if err := r.session.Close(ctx); err != nil {
+		result.Warnings = append(result.Warnings, fmt.Sprintf("tear down: %v", err))
+	}
+	if err := reports.Write(r.dir, result); err != nil {
+		return result, fmt.Errorf("write the result: %w", err)
+	}
+	return result, nil
+}
+
+// boot starts the stack. An interrupt before it is up gives it up.
+func (r *run) boot(ctx context.Context, log *slog.Logger) error {
+	r.tell(Booting)
+	booting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(channelContext(r.Interrupt), cancel)
+	defer stop()
+	session, err := Open(booting, r.Runtime, r.Scenario.System, control.Info{
+		ID:        NewID(r.Scenario.Name),
+		Kind:      "run",
+		Scenario:  r.Scenario.Name,
+		PID:       os.Getpid(),
+		StartedAt: r.began,
+		Dir:       r.dir,
+	}, log)
+	if err != nil {
+		if booting.Err() != nil {
+			return ErrInterrupted
+		}
+		return err
+	}
+	r.session = session
+	r.booted = time.Now()
+	r.event("the stack is up: %s (%s, booted in %s)", session.Stack.URL(), session.Stack.Runtime(), r.booted.Sub(r.began).Round(time.Millisecond))
+	return nil
+}
+
+// drive plays the phases and the faults on one clock.
+func (r *run) drive(ctx context.Context) error {
+	ledger, err := loadgen.CreateLedger(filepath.Join(r.dir, ledgerName))
+	if err != nil {
+		return err
+	}
+
+	s := r.Scenario
+	engine := wire.NewNetHTTP(wire.Config{
+		BaseURL:     r.session.Stack.URL(),
+		Connections: s.Traffic.Connections,
+		Timeout:     s.Traffic.Timeout,
+	})
+	mix := make(map[loadgen.Op]float64, len(s.Traffic.Mix))
+	for op, share := range s.Traffic.Mix {
+		mix[loadgen.Op(op)] = share
+	}
+	orders, err := shop.New(shop.Config{
+		Customers: s.Traffic.Customers,
+		SKUs:      s.System.Inventory.SKUs,
+		Mix:       mix,
+		Seed:      uint64(s.Seed),
+	})
+	if err != nil {
+		return err
+	}
+	r.start = time.Now().Add(lead)
+	r.load = loadgen.New(loadgen.Config{
+		Plan:     s.Plan(),
+		Workload: orders,
+		Engine:   engine,
+		Ledger:   ledger,
+		Start:    r.start,
+		Grace:    loadGrace,
+	})
+
+	loading, stopLoad := context.WithCancel(ctx)
+	defer stopLoad()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	wg.Go(func() { r.observe(watching) })
+	wg.Go(func() {
+		select {
+		case <-r.Interrupt:
+			r.event("interrupted: stopping the load, then healing, draining and reporting; once more to tear down at once")
+		case <-r.session.Asked():
+			r.event("asked to go down: stopping the load")
+		case <-loading.Done():
+			return
+		}
+		r.stopped = true
+		stopLoad()
+	})
+	played := make(chan struct{})
+	go func() {
+		defer close(played)
+		r.session.Faults.Play(loading, r.start, s.Timeline())
+	}()
+
+	report, err := r.load.Run(loading)
+	stopLoad()
+	<-played
+	if err != nil {
+		return fmt.Errorf("drive the load: %w", err)
+	}
+	r.report = report
+	if err := ledger.Close(); err != nil {
+		return fmt.Errorf("write the ledger of attempts: %w", err)
+	}
+	if _, err := r.session.Faults.Heal(ctx); err != nil {
+		r.trouble("heal: %v", err)
+	}
+	r.session.Faults.Wait()
+
+	r.tell(Draining)
+	drainBegan := time.Now()
+	r.drain, err = awaitDrain(ctx, r.session.Stack, drainLimit, func(d system.Drain) { r.draining(d) })
+	r.drained = time.Since(drainBegan)
+	if err != nil {
+		r.trouble("drain: %v", err)
+	}
+	// Two more looks: the first may have begun before the drain was over.
+	r.observed.next(ctx)
+	r.observed.next(ctx)
+	return ctx.Err()
+}
+
+// settle audits the books against the ledger.
+func (r *run) settle(ctx context.Context) error {
+	r.tell(Auditing)
+	book := check.NewBook(check.Options{})
+	ledger, err := os.Open(filepath.Join(r.dir, ledgerName))
+	if err != nil {
+		return err
+	}
+	defer ledger.Close()
+	p := r.Scenario.System.Patterns
+	closing := check.Closing{
+		Drained:    r.drain.Settled,
+		HaveLedger: true,
+		Attempts:   r.attempts(),
+		OutboxOn:   p.Outbox,
+		InboxOn:    p.Inbox,
+	}
+	if closing.LedgerErr = loadgen.ReadLedger(ledger, book.Attempt); closing.LedgerErr != nil {
+		r.trouble("read the ledger of attempts: %v", closing.LedgerErr)
+	}
+	r.done = newCompletions(book, r.start, r.report)
+	if closing.AuditErr = r.session.Stack.Audit(ctx, r.done); closing.AuditErr != nil {
+		r.trouble("audit: %v", closing.AuditErr)
+	}
+	r.found = book.Close(closing)
+	return ctx.Err()
+}
+
+// result puts together everything that is known and judges it.
+func (r *run) result() *reports.Result {
+	s := r.Scenario
+	m := &measure{run: r}
+	result := &reports.Result{
+		SchemaVersion: reports.SchemaVersion,
+		Run: reports.Run{
+			ID:          r.session.Info.ID,
+			StartedAt:   r.began.UTC(),
+			DurationMS:  time.Since(r.began).Milliseconds(),
+			BootMS:      r.booted.Sub(r.began).Milliseconds(),
+			DrainMS:     r.drained.Milliseconds(),
+			Command:     r.Command,
+			Seed:        s.Seed,
+			Runtime:     r.session.Stack.Runtime(),
+			Interrupted: r.stopped,
+		},
+		Scenario:    reports.Scenario{Name: s.Name, Description: s.Description, SHA256: s.SHA256, Resolved: s.Resolved},
+		Environment: environment(r.Version, nil),
+		Validity:    m.validity(),
+		Phases:      m.phases(),
+		Orders:      r.found.Orders,
+		Invariants:  r.found.Invariants,
+		Latency:     m.latency(),
+		Completion:  r.done.latency(r),
+		Breakers:    m.breakers(),
+		Consumers:   m.consumers(),
+		Faults:      m.faults(),
+		Series:      m.series(),
+		Artifacts:   artifacts(),
+		Warnings:    r.warnings(),
+	}
+	result.Gates = gate.Judge(s.Gates, result)
+	result.Verdict = judge(judgement{
+		orders:      result.Orders,
+		invariants:  result.Invariants,
+		gates:       result.Gates,
+		faults:      result.Faults,
+		validity:    result.Validity,
+		drain:       r.drain,
+		interrupted: r.stopped,
+		troubles:    r.troubles,
+	})
+	return result
+}
+
+// attempts is how many orders the load counted: the ledger must have as many
+// lines.
+func (r *run) attempts() uint64 {
+	var n uint64
+	for _, p := range r.report.Phases {
+		if o := p.Ops[shop.PlaceOrder]; o != nil {
+			n += o.Counts.Scheduled
+		}
+	}
+	return n
+}
+
+// warnings says what a reader should know before believing the numbers.
+func (r *run) warnings() []string {
+	warnings := []string{}
+	var queued uint64
+	for _, p := range r.report.Phases {
+		for _, o := range p.Ops {
+			queued += o.Queued
+		}
+	}
+	if queued > 0 {
+		warnings = append(warnings, fmt.Sprintf("%d attempts waited for one of the %d connections; their latency counts from when they were due",
+			queued, r.Scenario.Traffic.Connections))
+	}
+	return append(warnings, r.troubles...)
+}
+
+const ledgerName = "attempts.csv"
+
+func artifacts() []string {
+	return []string{"result.json", "latency.hgrm", "scenario.resolved.yaml", ledgerName, logsDir + "/"}
+}
+
+func (r *run) write(name string, data []byte) error {
+	if err := os.WriteFile(filepath.Join(r.dir, name), data, 0o644); err != nil {
+		return &OutDirError{Dir: r.Out, Err: unwrapPath(err)}
+	}
+	return nil
+}
+
+func (r *run) trouble(format string, args ...any) {
+	r.troubles = append(r.troubles, fmt.Sprintf(format, args...))
+}
+
+// channelContext is done when ch is closed.
+func channelContext(ch <-chan struct{}) context.Context { return doneContext{ch} }
+
+type doneContext struct{ done <-chan struct{} }
+
+func (c doneContext) Done() <-chan struct{}     { return c.done }
+func (doneContext) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (doneContext) Value(any) any               { return nil }
+func (c doneContext) Err() error {
+	select {
+	case <-c.done:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
