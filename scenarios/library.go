@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 )
 
 //go:embed *.yaml
@@ -12,9 +13,10 @@ var library embed.FS
 
 // Entry is a scenario of the library. Its Name can be given to Load.
 type Entry struct {
-	Name        string
-	Description string
-	YAML        string
+	Name        string        `json:"name"`
+	Description string        `json:"description"`
+	Length      time.Duration `json:"length_ns"` // of the traffic
+	YAML        string        `json:"yaml"`
 }
 
 // Library lists the scenarios that are part of this binary, by name.
@@ -24,7 +26,7 @@ func Library() []Entry {
 		document, _ := fromLibrary(name)
 		e := Entry{Name: name, YAML: string(document)}
 		if s, err := Parse("library:"+name, document); err == nil {
-			e.Description = s.Description
+			e.Description, e.Length = s.Description, s.Length()
 		}
 		entries = append(entries, e)
 	}
