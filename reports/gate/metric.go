@@ -2,17 +2,17 @@ package gate
 
 import (
 	"slices"
-	"strconv"
 	"strings"
-	"time"
+
+	"github.com/ordbench/ordbench/reports"
 )
 
 // The units of metrics.
 const (
-	Milliseconds = "ms"
-	Count        = "count"
-	Share        = "share" // 0.01 is 1%
-	PerSecond    = "per_s"
+	Milliseconds = reports.UnitMS
+	Count        = reports.UnitCount
+	Share        = reports.UnitShare // 0.01 is 1%
+	PerSecond    = reports.UnitPerSecond
 )
 
 // Metric is something that a gate can bound. Name may be a pattern:
@@ -44,34 +44,7 @@ func Known(name string) (m Metric, nearest string, ok bool) {
 }
 
 // Format renders a value in the metric's unit for people.
-func (m Metric) Format(value float64) string {
-	switch m.Unit {
-	case Milliseconds:
-		return formatMS(value)
-	case Share:
-		return trim(value*100, 3) + "%"
-	case PerSecond:
-		return trim(value, 2) + "/s"
-	default:
-		return trim(value, 3)
-	}
-}
-
-func formatMS(ms float64) string {
-	d := time.Duration(ms * float64(time.Millisecond))
-	if d.Abs() >= time.Second {
-		return d.Round(10 * time.Millisecond).String()
-	}
-	return trim(ms, 2) + "ms"
-}
-
-func trim(value float64, decimals int) string {
-	s := strconv.FormatFloat(value, 'f', decimals, 64)
-	if strings.Contains(s, ".") {
-		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
-	}
-	return s
-}
+func (m Metric) Format(value float64) string { return reports.FormatValue(value, m.Unit) }
 
 // match compares a name with a pattern. Words in capitals stand for the
 // names of the vocabulary.
