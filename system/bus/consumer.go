@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/segmentio/kafka-go"
 )
 
@@ -20,7 +21,8 @@ const (
 	sessionTimeout    = 6 * time.Second
 	rebalanceTimeout  = 6 * time.Second
 	joinBackoff       = 50 * time.Millisecond
-	leaveTimeout      = 1500 * time.Millisecond // for a rebalance under way, the last commit and the goodbye
+	leaveTimeout      = time.Second            // for a rebalance under way, the last commit and the goodbye
+	ghostTimeout      = 300 * time.Millisecond // for the goodbye of a member that could not say it
 )
 
 // ConsumerConfig says what Consume reads, and how.
@@ -28,6 +30,7 @@ type ConsumerConfig struct {
 	Brokers        []string
 	Group          string
 	Topics         []string      // must exist: see EnsureTopics
+	Member         string        // this replica's name, unique in the group; a killed process of that name is replaced at once; "" takes a random one
 	MaxBatch       int           // most messages per call of the handler; 0 takes 32
 	CommitInterval time.Duration // between commits of offsets; 0 takes 250 ms
 	DrainTimeout   time.Duration // how long a batch may go on after the assignment or ctx ended; 0 takes 5 s
@@ -64,6 +67,9 @@ func Consume(ctx context.Context, cfg ConsumerConfig, handle Handler) error {
 	if cfg.DrainTimeout == 0 {
 		cfg.DrainTimeout = 5 * time.Second
 	}
+	if cfg.Member == "" {
+		cfg.Member = clientID + "-" + uuid.NewString()
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -91,18 +97,35 @@ type consumer struct {
 }
 
 func (c *consumer) run(ctx context.Context) error {
-	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
+	settings := kafka.ConsumerGroupConfig{
 		ID:                c.cfg.Group,
 		Brokers:           c.cfg.Brokers,
 		Topics:            c.cfg.Topics,
-		Dialer:            &kafka.Dialer{ClientID: clientID, Timeout: sessionTimeout, DialFunc: c.dial},
+		Dialer:            &kafka.Dialer{ClientID: c.cfg.Member, Timeout: sessionTimeout, DialFunc: c.dial},
 		HeartbeatInterval: heartbeatInterval,
 		SessionTimeout:    sessionTimeout,
 		RebalanceTimeout:  rebalanceTimeout,
 		JoinGroupBackoff:  joinBackoff,
 		StartOffset:       kafka.FirstOffset,
 		Timeout:           requestTimeout,
-	})
+	}
+	if err := settings.Validate(); err != nil {
+		return fmt.Errorf("consume as %s: %w", c.cfg.Group, err)
+	}
+	// A predecessor that was killed: its name is ours now.
+	for ctx.Err() == nil {
+		err := c.cluster.dismiss(ctx, c.cfg.Group, c.cfg.Member)
+		if err == nil {
+			break
+		}
+		c.log.Debug("look for a predecessor", "error", err)
+		c.cluster.forget()
+		sleep(ctx, retryPause)
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	group, err := kafka.NewConsumerGroup(settings)
 	if err != nil {
 		return fmt.Errorf("consume as %s: %w", c.cfg.Group, err)
 	}
@@ -111,6 +134,7 @@ func (c *consumer) run(ctx context.Context) error {
 			c.cfg.OnReady()
 		}
 	})
+	memberID := ""
 	for ctx.Err() == nil {
 		generation, err := group.Next(ctx)
 		switch {
@@ -119,7 +143,14 @@ func (c *consumer) run(ctx context.Context) error {
 			c.log.Debug("the group rebalances")
 		case err != nil:
 			c.log.Warn("join the group", "error", err)
+			if memberID != "" { // kafka-go has forgotten it
+				if err := c.cluster.leave(ctx, c.cfg.Group, memberID); err != nil {
+					c.cluster.forget()
+				}
+				memberID = ""
+			}
 		default:
+			memberID = generation.MemberID
 			ready()
 			generation.Start(func(over context.Context) { c.session(ctx, over, generation) })
 		}
@@ -145,9 +176,15 @@ func (c *consumer) leave(group *kafka.ConsumerGroup) {
 	select {
 	case <-left:
 	case <-patience.C:
-		c.log.Warn("left the group without a goodbye: the broker does not answer")
 		c.cluster.dialer.sever()
 		<-left
+		own := newCluster(c.cfg.Brokers)
+		defer own.close()
+		ctx, cancel := context.WithTimeout(context.Background(), ghostTimeout)
+		defer cancel()
+		if err := own.dismiss(ctx, c.cfg.Group, c.cfg.Member); err != nil {
+			c.log.Warn("left the group without a goodbye", "error", err)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 )
@@ -47,45 +48,110 @@ func TestOrderlyChangesOfMembersLoseAndRepeatNothing(t *testing.T) {
 	}
 }
 
-func TestMemberThatVanishesLosesNothing(t *testing.T) {
+func TestTwentyMembersAtOnceLoseAndRepeatNothing(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
-	brokers := memoryBroker(t, 8, "orders")
+	brokers := memoryBroker(t, 40, "orders")
 	pub := NewPublisher(brokers)
 	defer pub.Close()
 	b := newBook()
 
-	// Gone without a goodbye, and with a batch it never finished.
-	lost := &consumer{
-		cfg:     ConsumerConfig{Brokers: brokers, Group: "group", Topics: []string{"orders"}, MaxBatch: 5, CommitInterval: time.Hour},
-		log:     discard(),
-		cluster: newCluster(brokers),
-		leaving: make(chan struct{}),
-	}
-	stuck, free := make(chan struct{}, 1), make(chan struct{})
-	calls := 0
-	lost.handle = func(ctx context.Context, batch []Message) error {
-		if calls++; calls == 3 {
-			stuck <- struct{}{}
-			<-free
+	sent := 0
+	publish := func() {
+		if err := pub.Publish(ctx, numbered(sent, sent+500)...); err != nil {
+			t.Fatal(err)
 		}
-		return nil
+		sent += 500
 	}
-	own, stop := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- lost.run(own) }()
-	if err := pub.Publish(ctx, numbered(0, 200)...); err != nil {
-		t.Fatal(err)
+	members := make([]*member, 20)
+	var wait sync.WaitGroup
+	for i := range members {
+		wait.Go(func() { members[i] = join(ctx, t, brokers, b.handle) })
+		if i%5 == 0 {
+			publish()
+		}
 	}
-	<-stuck
-	lost.cluster.dialer.sever()
+	wait.Wait()
+	publish()
+	for i, m := range members[1:] {
+		wait.Go(func() { m.leave(t) })
+		if i%5 == 0 {
+			publish()
+		}
+	}
+	wait.Wait()
+	publish()
+	b.await(ctx, t, sent)
+	members[0].leave(t)
+	if n := b.repeated(); n != 0 {
+		t.Errorf("%d of %d messages were handled more than once", n, sent)
+	}
+}
 
-	join(ctx, t, brokers, b.handle)
-	b.await(ctx, t, 200)
-	stop()
-	close(free)
-	if err := <-ended; err != nil {
-		t.Fatal(err)
+func TestMemberThatVanishesLosesNothing(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		heir string // the name of the member that takes over
+	}{
+		{"another replica waits for its session to end", "inventory-1"},
+		{"the replica that comes back takes its place at once", "inventory-0"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			ctx := deadline(t)
+			brokers := memoryBroker(t, 8, "orders")
+			pub := NewPublisher(brokers)
+			defer pub.Close()
+
+			// Gone without a goodbye, and with a batch it never finished.
+			lost := &consumer{
+				cfg: ConsumerConfig{
+					Brokers: brokers, Group: "group", Topics: []string{"orders"}, Member: "inventory-0",
+					MaxBatch: 5, CommitInterval: time.Hour, DrainTimeout: time.Second,
+				},
+				log:     discard(),
+				cluster: newCluster(brokers),
+				leaving: make(chan struct{}),
+			}
+			stuck, free := make(chan struct{}), make(chan struct{})
+			calls := 0
+			lost.handle = func(context.Context, []Message) error {
+				if calls++; calls == 3 {
+					close(stuck)
+					<-free
+				}
+				return nil
+			}
+			own, stop := context.WithCancel(ctx)
+			ended := make(chan error, 1)
+			go func() { ended <- lost.run(own) }()
+			if err := pub.Publish(ctx, numbered(0, 200)...); err != nil {
+				t.Fatal(err)
+			}
+			<-stuck
+			lost.cluster.dialer.sever()
+
+			b := newBook()
+			heir, leave := context.WithCancel(ctx)
+			left := make(chan error, 1)
+			go func() {
+				left <- Consume(heir, ConsumerConfig{
+					Brokers: brokers, Group: "group", Topics: []string{"orders"}, Member: tt.heir,
+				}, b.handle)
+			}()
+			b.await(ctx, t, 200)
+			leave()
+			if err := <-left; err != nil {
+				t.Error(err)
+			}
+			stop()
+			close(free)
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

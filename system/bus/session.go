@@ -9,8 +9,15 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// fetchWait is how long a broker holds a fetch that finds nothing new.
-const fetchWait = time.Second
+const (
+	// fetchWait is how long a broker holds a fetch that finds nothing new.
+	fetchWait = time.Second
+	// fetchPace is the least time between fetches. After a quiet while the
+	// first message comes at once; under load they come a few together, where
+	// one by one each would cost a fetch, a call of the handler and a commit
+	// of the database.
+	fetchPace = 5 * time.Millisecond
+)
 
 // Pauses between attempts of a handler that fails.
 const (
@@ -126,8 +133,12 @@ func (c *consumer) follow(ctx context.Context, positions []*position, put func(M
 	for addr, own := range leaders {
 		g.Go(func() error {
 			for {
+				began := time.Now()
 				if err := c.cluster.fetch(ctx, addr, own, fetchWait, put); err != nil {
 					return err
+				}
+				if rest := fetchPace - time.Since(began); rest > 0 {
+					sleep(ctx, rest)
 				}
 				// Each is first in turn, so that a partition with much to
 				// read does not starve those after it.
