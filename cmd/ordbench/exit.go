@@ -53,6 +53,7 @@ func exitCode(err error) int {
 		outcome  *outcomeError
 		usage    usageError
 		problems scenarios.Problems
+		file     *scenarios.FileError
 		fault    *chaos.UsageError
 		outDir   *conductor.OutDirError
 		boot     *conductor.BootError
@@ -78,7 +79,7 @@ func exitCode(err error) int {
 		return child.code
 	case errors.As(err, &boot):
 		return exitBoot
-	case errors.As(err, &usage), errors.As(err, &problems), errors.As(err, &fault),
+	case errors.As(err, &usage), errors.As(err, &problems), errors.As(err, &file), errors.As(err, &fault),
 		errors.As(err, &outDir), errors.Is(err, control.ErrNone):
 		return exitUsage
 	default:

@@ -20,14 +20,14 @@ the directory of a scenario, whose latest run it then is.`,
   ordbench report results/spike/latest --format json | jq .verdict`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			result, err := reports.Read(args[0])
+			result, dir, err := reports.Read(args[0])
 			if err != nil {
 				return usageError{err}
 			}
 			switch format {
 			case "text":
 				width, _ := terminal(cmd.OutOrStdout())
-				return reports.Text(cmd.OutOrStdout(), result, reports.TextOptions{Color: !color.NoColor, Width: width})
+				return reports.Text(cmd.OutOrStdout(), result, reports.TextOptions{Color: !color.NoColor, Width: width, Dir: dir})
 			case "json":
 				return printJSON(cmd.OutOrStdout(), result)
 			case "hgrm":

@@ -127,7 +127,7 @@ func (o *runOptions) print(w io.Writer, dir string, result *reports.Result) erro
 		return printJSON(w, result)
 	}
 	width, _ := terminal(w)
-	return reports.Text(w, result, reports.TextOptions{Color: !color.NoColor, Width: width})
+	return reports.Text(w, result, reports.TextOptions{Color: !color.NoColor, Width: width, Dir: dir})
 }
 
 func printJSON(w io.Writer, v any) error {

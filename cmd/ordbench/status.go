@@ -73,7 +73,9 @@ func printStatus(w io.Writer, info control.Info, st system.Status) error {
 	return nil
 }
 
-func ms(n int64) time.Duration { return (time.Duration(n) * time.Millisecond).Round(100 * time.Millisecond) }
+func ms(n int64) time.Duration {
+	return (time.Duration(n) * time.Millisecond).Round(100 * time.Millisecond)
+}
 
 func orDash(pid int) string {
 	if pid == 0 {

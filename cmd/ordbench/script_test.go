@@ -1,0 +1,163 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/shirou/gopsutil/v4/process"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"ordbench": main})
+}
+
+// TestScripts runs the command line as a user does, each script with results
+// and control sockets of its own.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			run, err := os.MkdirTemp("", "ob") // short: a socket's path has 107 bytes
+			if err != nil {
+				return err
+			}
+			env.Defer(func() { os.RemoveAll(run) })
+			env.Setenv("XDG_RUNTIME_DIR", run)
+			quick, err := os.ReadFile("testdata/quick.yaml")
+			if err != nil {
+				return err
+			}
+			// Whatever a script left running would disturb those that follow.
+			env.Defer(func() {
+				for _, p := range processesWith(env.WorkDir) {
+					p.Kill()
+				}
+			})
+			return os.WriteFile(filepath.Join(env.WorkDir, "quick.yaml"), quick, 0o644)
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"awaitstack": awaitStack,
+			"nothing":    nothingLeft,
+			"signal":     signalStack,
+			"jsonhas":    jsonHas,
+		},
+	})
+}
+
+// awaitstack waits until a stack of this script answers, for 60 s at most.
+func awaitStack(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: awaitstack")
+	}
+	until(ts, 60*time.Second, func() bool { return ts.Exec("ordbench", "status") == nil }, "no stack came up")
+}
+
+// nothing left waits until no process of this script's stacks is left, for
+// 5 s at most.
+func nothingLeft(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 || args[0] != "left" {
+		ts.Fatalf("usage: nothing left")
+	}
+	until(ts, 5*time.Second, func() bool { return len(processesWith(ts.Getenv("WORK"))) == 0 },
+		"processes are left: %v", processesWith(ts.Getenv("WORK")))
+}
+
+// signal NAME sends a signal to the ordbench that plays or keeps the stack of
+// this script.
+func signalStack(ts *testscript.TestScript, neg bool, args []string) {
+	signals := map[string]syscall.Signal{"INT": syscall.SIGINT, "KILL": syscall.SIGKILL, "TERM": syscall.SIGTERM}
+	if neg || len(args) != 1 || signals[args[0]] == 0 {
+		ts.Fatalf("usage: signal INT|KILL|TERM")
+	}
+	for _, p := range processesWith(ts.Getenv("WORK")) {
+		line, err := p.CmdlineSlice()
+		if err == nil && len(line) > 1 && line[1] != "serve" {
+			ts.Check(p.SendSignal(signals[args[0]]))
+			return
+		}
+	}
+	ts.Fatalf("no ordbench is running")
+}
+
+// jsonhas FILE TEXT checks that FILE holds TEXT, white space aside.
+func jsonHas(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: jsonhas FILE TEXT")
+	}
+	squeeze := func(s string) string { return strings.Join(strings.Fields(s), "") }
+	if has := strings.Contains(squeeze(ts.ReadFile(args[0])), squeeze(args[1])); has == neg {
+		ts.Fatalf("%s: holds %s: %v", args[0], args[1], has)
+	}
+}
+
+func until(ts *testscript.TestScript, limit time.Duration, done func() bool, format string, args ...any) {
+	deadline := time.After(limit)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf(format, args...)
+		}
+	}
+}
+
+// processesWith are the processes whose command line names dir: a run by its
+// --out, a component by its configuration.
+func processesWith(dir string) []*process.Process {
+	all, err := process.Processes()
+	if err != nil {
+		return nil
+	}
+	var found []*process.Process
+	for _, p := range all {
+		line, err := p.Cmdline()
+		if err == nil && int(p.Pid) != os.Getpid() && strings.Contains(line, dir) {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
+func TestExitCodesAreTheContract(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		err  error
+		code int
+	}{
+		{"nothing went wrong", nil, 0},
+		{"a failed gate", &outcomeError{"fail"}, 1},
+		{"integrity", &outcomeError{"integrity"}, 2},
+		{"inconclusive", &outcomeError{"inconclusive"}, 3},
+		{"a mistake in the command line", usageError{errors.New("x")}, 64},
+		{"an unknown fault of ordbench", errors.New("x"), 70},
+		{"an interrupt", errInterrupted, 130},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			if got := exitCode(row.err); got != row.code {
+				t.Errorf("exit code %d, want %d", got, row.code)
+			}
+		})
+	}
+}
+
+func TestOfSeveralVerdictsTheWorstCounts(t *testing.T) {
+	fail, integrity, inconclusive := &outcomeError{"fail"}, &outcomeError{"integrity"}, &outcomeError{"inconclusive"}
+	for _, row := range []struct {
+		a, b error
+		code int
+	}{
+		{nil, inconclusive, 3}, {inconclusive, fail, 1}, {fail, inconclusive, 1}, {fail, integrity, 2}, {integrity, fail, 2},
+	} {
+		if got := exitCode(worse(row.a, row.b)); got != row.code {
+			t.Errorf("%v and %v: exit code %d, want %d", row.a, row.b, got, row.code)
+		}
+	}
+}
