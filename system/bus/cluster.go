@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"strconv"
@@ -32,6 +33,7 @@ const retryPause = 100 * time.Millisecond
 type cluster struct {
 	brokers []string
 	dialer  *dialer
+	log     *slog.Logger
 
 	mu           sync.Mutex
 	idle         map[string][]*link // by address
@@ -48,6 +50,7 @@ func newCluster(brokers []string) *cluster {
 	return &cluster{
 		brokers:      slices.Clone(brokers),
 		dialer:       &dialer{},
+		log:          slog.New(slog.DiscardHandler),
 		idle:         map[string][]*link{},
 		topics:       map[string]topic{},
 		coordinators: map[string]string{},

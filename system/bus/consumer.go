@@ -80,6 +80,7 @@ func Consume(ctx context.Context, cfg ConsumerConfig, handle Handler) error {
 		cluster: newCluster(cfg.Brokers),
 		leaving: make(chan struct{}),
 	}
+	c.cluster.log = c.log
 	defer c.cluster.close()
 	return c.run(ctx)
 }

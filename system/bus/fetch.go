@@ -155,6 +155,8 @@ func (c *cluster) fetch(ctx context.Context, addr string, positions []*position,
 		return err
 	}
 	for i, p := range lost {
+		c.log.Warn("the log does not hold the offset: reading it from its start",
+			"topic", p.topic, "partition", p.partition, "offset", p.offset, "start", starts[i])
 		p.offset = starts[i]
 	}
 	return nil

@@ -112,12 +112,16 @@ func (c *consumer) fill(ctx context.Context, queue chan<- Message, positions []*
 			return ctx.Err()
 		}
 	}
+	var warned time.Time
 	for ctx.Err() == nil {
 		err := c.follow(ctx, positions, put)
 		if ctx.Err() != nil {
 			return
 		}
-		c.log.Warn("fetch", "error", err)
+		if time.Since(warned) > sessionTimeout { // not ten times a second
+			c.log.Warn("fetch", "error", err)
+			warned = time.Now()
+		}
 		c.cluster.forget()
 		sleep(ctx, retryPause)
 	}
