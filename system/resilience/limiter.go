@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// cacheWithin bounds what a hanging cache can cost one request.
-	cacheWithin = 50 * time.Millisecond
+	// CachePatience bounds what a hanging cache may cost one request.
+	CachePatience = 50 * time.Millisecond
 	// localClients bounds the memory of the local fallback, in two halves.
 	localClients = 1 << 16
 	keyPrefix    = "ratelimit:"
@@ -46,9 +46,10 @@ return {1, next - now}
 // itself and for a bounded number of clients: a client pushed out by many
 // others starts afresh.
 type Limiter struct {
-	gcra    gcra
-	client  *redis.Client
-	breaker *Breaker
+	gcra     gcra
+	client   *redis.Client
+	patience time.Duration // with the client's answer
+	breaker  *Breaker
 
 	mu     sync.Mutex
 	recent map[string]int64 // tat of each client while the cache is away
@@ -59,12 +60,16 @@ type Limiter struct {
 // limiter's own: once it is open, a dead cache costs no time. A nil client
 // limits locally.
 func NewLimiter(limit Limit, client *redis.Client, breaker *Breaker) *Limiter {
-	return &Limiter{gcra: newGCRA(limit), client: client, breaker: breaker, recent: map[string]int64{}}
+	l := &Limiter{gcra: newGCRA(limit), client: client, breaker: breaker, recent: map[string]int64{}}
+	if client != nil {
+		l.patience = client.Options().ReadTimeout
+	}
+	return l
 }
 
-// NewCacheClient speaks to the cache at addr with the short patience that a
-// limiter needs: one try, 50 ms.
-func NewCacheClient(addr string) *redis.Client {
+// NewCacheClient speaks to the cache at addr as a limiter needs it: one try,
+// given up after patience, such as CachePatience.
+func NewCacheClient(addr string, patience time.Duration) *redis.Client {
 	logging.Disable() // it would write past our log; the breaker tells
 	return redis.NewClient(&redis.Options{
 		Addr:                  addr,
@@ -72,10 +77,10 @@ func NewCacheClient(addr string) *redis.Client {
 		DisableIdentity:       true,
 		MaxRetries:            -1,
 		DialerRetries:         1,
-		DialTimeout:           cacheWithin,
-		ReadTimeout:           cacheWithin,
-		WriteTimeout:          cacheWithin,
-		PoolTimeout:           cacheWithin,
+		DialTimeout:           patience,
+		ReadTimeout:           patience,
+		WriteTimeout:          patience,
+		PoolTimeout:           patience,
 		PoolSize:              64,
 		PipelinePoolSize:      -1,
 		ReadBufferSize:        1 << 10,
@@ -93,7 +98,7 @@ func (l *Limiter) Allow(ctx context.Context, client string) Decision {
 	if l.client != nil {
 		var d Decision
 		err := l.breaker.Do(ctx, func(ctx context.Context) (err error) {
-			ctx, cancel := context.WithTimeout(ctx, cacheWithin)
+			ctx, cancel := context.WithTimeout(ctx, l.patience)
 			defer cancel()
 			d, err = l.shared(ctx, client)
 			return err

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ordbench/ordbench/system/endpoint"
 )
 
 // abort ends the connection of a request that was read: with a reset, or as
@@ -79,7 +81,7 @@ func TestAnswersForEachFailureOfAnUpstream(t *testing.T) {
 				}
 			}, 0,
 			502, "", "broken", ""},
-		{"no answer in time is unknown", hang, 50 * time.Millisecond,
+		{"no answer in time is unknown", hang, 500 * time.Millisecond,
 			504, "", "timeout", ""},
 		{"half an answer in time is unknown",
 			func(w http.ResponseWriter, r *http.Request) {
@@ -87,7 +89,7 @@ func TestAnswersForEachFailureOfAnUpstream(t *testing.T) {
 				w.WriteHeader(202)
 				http.NewResponseController(w).Flush()
 				hang(w, r)
-			}, 50 * time.Millisecond,
+			}, 500 * time.Millisecond,
 			504, "", "timeout", ""},
 		{"a 5xx passes as it is",
 			func(w http.ResponseWriter, r *http.Request) { http.Error(w, "disk full", 500) }, 0,
@@ -180,6 +182,39 @@ func TestRefusedReplicasAreSkippedInTurn(t *testing.T) {
 	}
 	if a, b := hits[0].Load(), hits[1].Load(); a+b != 12 || a == 0 || b == 0 {
 		t.Errorf("replicas took %d and %d of 12", a, b)
+	}
+}
+
+func TestAvoidedReplicasComeLastAndAreStillTried(t *testing.T) {
+	u := &upstream{replicas: make([]replica, 4)}
+	for i := range u.replicas {
+		u.replicas[i].addr = string(rune('a' + i))
+	}
+	u.replicas[1].avoid.Store(time.Now().Add(time.Hour).UnixMicro())
+	firsts := map[string]int{}
+	for range 8 {
+		order := u.order()
+		if len(order) != 4 || order[3].addr != "b" {
+			t.Fatalf("%d replicas, last %s; want b last", len(order), order[len(order)-1].addr)
+		}
+		firsts[order[0].addr]++
+	}
+	if firsts["a"] == 0 || firsts["c"] == 0 || firsts["d"] == 0 {
+		t.Errorf("first were %v, want each of a, c, d", firsts)
+	}
+	// The only replica is asked again as soon as it is back.
+	addr := hold(t)
+	e := start(t, []string{addr}, nil)
+	wantProblem(t, post(t, e, order), 503, byUnreachable)
+	l, err := endpoint.Listen(context.Background(), addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := &http.Server{Handler: http.HandlerFunc(accept)}
+	go back.Serve(l)
+	defer back.Close()
+	if got := post(t, e, order); got.status != 202 {
+		t.Errorf("after it came back: %+v", got)
 	}
 }
 

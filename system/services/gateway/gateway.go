@@ -61,7 +61,7 @@ func newGateway(cfg Config, lim limits, reg prometheus.Registerer, log *slog.Log
 	g.order = g.dependOn("order", cfg.Orders, cfg)
 	g.inventory = g.dependOn("inventory", cfg.Inventories, cfg)
 	if limit := cfg.RateLimit; limit.Requests > 0 {
-		g.cache = resilience.NewCacheClient(cfg.Cache)
+		g.cache = resilience.NewCacheClient(cfg.Cache, lim.cacheWithin)
 		g.limiter = resilience.NewLimiter(limit, g.cache, g.guard("cache", cacheBreaker))
 		window := max(1, int64(limit.Per/time.Second))
 		g.policy = []string{fmt.Sprintf(`"client";q=%d;w=%d`, limit.Requests, window)}
@@ -72,9 +72,13 @@ func newGateway(cfg Config, lim limits, reg prometheus.Registerer, log *slog.Log
 
 // dependOn joins a dependency with a breaker of its own.
 func (g *gateway) dependOn(name string, addrs []string, cfg Config) *upstream {
+	replicas := make([]replica, len(addrs))
+	for i, addr := range addrs {
+		replicas[i].addr = addr
+	}
 	return &upstream{
 		name:      name,
-		addrs:     addrs,
+		replicas:  replicas,
 		timeout:   cfg.Timeout,
 		breaker:   g.guard(name, cfg.Breaker),
 		transport: g.transport,

@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/ordbench/ordbench/system/resilience"
 )
 
-// limits bound what one client can make the gateway hold or wait for.
+// limits bound what one request can make the gateway hold or wait for.
 type limits struct {
 	headerBytes  int           // of the request line and all fields; more is 431
 	headers      int           // fields; more is 431
@@ -18,6 +20,7 @@ type limits struct {
 	bodyWithin   time.Duration // from the first byte to the end of the body; longer is 408
 	readWithin   time.Duration // for the client to take its answer
 	idle         time.Duration // between two requests of one connection
+	cacheWithin  time.Duration // for the cache to say whether the client has a share left
 }
 
 func defaultLimits() limits {
@@ -29,6 +32,7 @@ func defaultLimits() limits {
 		bodyWithin:   10 * time.Second,
 		readWithin:   10 * time.Second,
 		idle:         2 * time.Minute,
+		cacheWithin:  resilience.CachePatience,
 	}
 }
 

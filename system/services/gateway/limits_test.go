@@ -82,7 +82,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 	e := start(t, []string{service(t, func(w http.ResponseWriter, r *http.Request) {
 		hits.Add(1)
 		accept(w, r)
-	})}, func(_ *Config, l *limits) { l.headerWithin, l.bodyWithin = 50*time.Millisecond, 100*time.Millisecond })
+	})}, func(_ *Config, l *limits) { l.headerWithin, l.bodyWithin = 500*time.Millisecond, time.Second })
 	t.Run("in the body", func(t *testing.T) {
 		res, body := talk(t, e, "POST /orders HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
 		wantProblem(t, reply{res.StatusCode, res.Header, body}, 408, "slow")

@@ -24,12 +24,22 @@ const answerLimit = 1 << 20
 // upstream is one dependency of the gateway: its replicas, tried in turn.
 type upstream struct {
 	name      string // "order"
-	addrs     []string
+	replicas  []replica
 	turn      atomic.Uint32
 	timeout   time.Duration // of one exchange, over all tries
 	breaker   *resilience.Breaker
 	transport *http.Transport
 }
+
+// replica is one process of an upstream.
+type replica struct {
+	addr  string
+	avoid atomic.Int64 // until then, µs of the Unix epoch, others are tried first
+}
+
+// avoidFor is how long a replica that could not be reached comes last: of
+// twenty places for replicas, nineteen may be empty.
+const avoidFor = time.Second
 
 // call is what is sent to an upstream.
 type call struct {
@@ -115,31 +125,60 @@ func (u *upstream) do(ctx context.Context, c call) (answer, error) {
 // again: only the client, who holds its idempotency key, may repeat it. ctx
 // bounds the exchange, client ends when the client goes away.
 func (u *upstream) send(ctx, client context.Context, c call) (answer, error) {
-	first := int(u.turn.Add(1))
-	for tried, stale := 0, 0; ; {
-		addr := u.addrs[(first+tried)%len(u.addrs)]
-		a, sent, reused, err := u.try(ctx, addr, c)
+	var last error
+	for _, r := range u.order() {
+		a, sent, err := u.exchange(ctx, r, c)
 		if err == nil {
 			return a, nil
 		}
-		err = fmt.Errorf("%s %s at %s: %w", c.method, u.name, addr, err)
+		last = fmt.Errorf("%s %s at %s: %w", c.method, u.name, r.addr, err)
 		switch {
 		case client.Err() == context.Canceled:
-			return answer{}, &failure{hungUp, err}
+			return answer{}, &failure{hungUp, last}
 		case sent && ctx.Err() == context.DeadlineExceeded:
-			return answer{}, &failure{timedOut, err}
+			return answer{}, &failure{timedOut, last}
 		case sent:
-			return answer{}, &failure{broken, err}
+			return answer{}, &failure{broken, last}
 		case ctx.Err() != nil:
-			return answer{}, &failure{unreachable, err}
-		case reused && stale < 2:
-			stale++ // a kept connection had ended: that says nothing about the replica
-		case tried == len(u.addrs)-1:
-			return answer{}, &failure{unreachable, err}
-		default:
-			tried++
+			return answer{}, &failure{unreachable, last}
 		}
 	}
+	return answer{}, &failure{unreachable, last}
+}
+
+// order takes the replicas in turn, those to avoid last.
+func (u *upstream) order() []*replica {
+	first, now := int(u.turn.Add(1)), time.Now().UnixMicro()
+	order := make([]*replica, len(u.replicas))
+	front, back := 0, len(order)
+	for i := range order {
+		r := &u.replicas[(first+i)%len(order)]
+		if now < r.avoid.Load() {
+			back--
+			order[back] = r
+		} else {
+			order[front] = r
+			front++
+		}
+	}
+	return order
+}
+
+// exchange tries one replica. A kept connection that had ended says nothing
+// about the replica, so it is tried again on another, a few times.
+func (u *upstream) exchange(ctx context.Context, r *replica, c call) (a answer, sent bool, err error) {
+	for range 3 {
+		var reused bool
+		a, sent, reused, err = u.try(ctx, r.addr, c)
+		if err == nil || sent || ctx.Err() != nil {
+			return a, sent, err
+		}
+		if !reused {
+			r.avoid.Store(time.Now().Add(avoidFor).UnixMicro())
+			break
+		}
+	}
+	return a, sent, err
 }
 
 // try makes one exchange with one replica. On an error, sent says whether
