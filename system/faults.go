@@ -101,7 +101,6 @@ func (s *Stack) Restart(ctx context.Context, replica string) (at time.Time, deta
 	st.update(func() {
 		old = st.process
 		st.heldUntil, st.notBefore = time.Time{}, time.Time{}
-		st.restartIt = old != nil
 	})
 	if old != nil {
 		st.end(old)

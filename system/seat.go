@@ -41,8 +41,7 @@ type seat struct {
 	readyAt   time.Time // since when it is ready
 	wasReady  bool      // this process has been ready before
 	paused    bool
-	stopping  bool
-	restartIt bool      // its next end is by order: start again at once
+	stopping  bool      // its end is by order
 	heldUntil time.Time // held down by a fault
 	notBefore time.Time // next start, by the backoff
 	backoff   time.Duration
@@ -58,6 +57,7 @@ func newSeat(r Replica, fleet Fleet, probe func(context.Context, string) error, 
 		log:     log.With("replica", r.Name),
 		changed: make(chan struct{}),
 		backoff: firstBackoff,
+		detail:  "not started",
 	}
 }
 
@@ -126,7 +126,7 @@ func (s *seat) supervise(ctx context.Context) {
 		}
 		s.update(func() {
 			s.process, s.startedAt = p, time.Now()
-			s.ready, s.wasReady, s.paused, s.stopping, s.restartIt = false, false, false, false, false
+			s.ready, s.wasReady, s.paused, s.stopping = false, false, false, false
 			s.starts++
 			s.detail = "starting"
 		})
@@ -187,7 +187,11 @@ func (s *seat) attend(ctx context.Context, p Process) {
 
 // end asks a process to end, and makes it after the grace.
 func (s *seat) end(p Process) {
-	s.update(func() { s.stopping, s.ready, s.detail = true, false, "stopping" })
+	s.update(func() {
+		if s.process == p {
+			s.stopping, s.ready, s.detail = true, false, "stopping"
+		}
+	})
 	err := p.Terminate()
 	if err == nil {
 		grace := time.NewTimer(stopGrace)
@@ -212,7 +216,7 @@ func (s *seat) end(p Process) {
 // ended notes that the process is gone, and when the next one may start.
 func (s *seat) ended(p Process) {
 	s.mu.Lock()
-	ordered := s.restartIt || !s.wanted
+	ordered := s.stopping || !s.wanted
 	held := time.Until(s.heldUntil) > 0
 	if time.Since(s.startedAt) >= steadyAfter {
 		s.backoff = firstBackoff
@@ -231,10 +235,7 @@ func (s *seat) ended(p Process) {
 
 // fell notes an end that nobody ordered.
 func (s *seat) fell(how string) {
-	end := how
-	if tail := s.fleet.Tail(s.Name, tailLines); tail != "" {
-		end += "; the end of its log:\n" + indent(tail)
-	}
+	end := how + s.lastWords()
 	s.update(func() {
 		s.clear()
 		s.ends++
@@ -247,11 +248,16 @@ func (s *seat) fell(how string) {
 
 // clear empties the seat. The caller holds the lock.
 func (s *seat) clear() {
-	s.process, s.ready, s.paused, s.stopping, s.restartIt = nil, false, false, false, false
+	s.process, s.ready, s.paused, s.stopping = nil, false, false, false
 }
 
-func indent(text string) string {
-	return "  " + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n  ")
+// lastWords is the end of the log, as the end of an error.
+func (s *seat) lastWords() string {
+	tail := s.fleet.Tail(s.Name, tailLines)
+	if tail == "" {
+		return ""
+	}
+	return "; the end of its log:\n  " + strings.ReplaceAll(tail, "\n", "\n  ")
 }
 
 // keepProbing asks a process whether it is ready until ctx ends: often while
@@ -283,6 +289,7 @@ func (s *seat) keepProbing(ctx context.Context, p Process) {
 				s.ready, s.detail = false, err.Error()
 			case !s.ready:
 				s.ready, s.wasReady, s.readyAt, s.detail = true, true, time.Now(), ""
+				s.log.Info("ready", "pid", p.PID(), "starts", s.starts)
 			}
 			switch {
 			case s.ready:
@@ -342,11 +349,7 @@ func (s *seat) awaitBoot(ctx context.Context) error {
 	case s.ends > 0:
 		return fmt.Errorf("start %s: %s", s.Name, s.lastEnd)
 	case err != nil:
-		reason := "not ready in time: " + s.detail
-		if tail := s.fleet.Tail(s.Name, tailLines); tail != "" {
-			reason += "; the end of its log:\n" + indent(tail)
-		}
-		return fmt.Errorf("start %s: %s", s.Name, reason)
+		return fmt.Errorf("start %s: not ready (%s): %w%s", s.Name, s.detail, err, s.lastWords())
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -116,6 +117,9 @@ func (f *fleet) reserve(c system.Component) error {
 const anyPort = "127.0.0.1:0"
 
 func (f *fleet) take(addr string) (string, error) {
+	if strings.HasPrefix(addr, ":") {
+		addr = "127.0.0.1" + addr // nothing of a stack is meant for the network
+	}
 	r, err := endpoint.Reserve(addr)
 	if err != nil {
 		return "", err
