@@ -28,10 +28,10 @@ func (a *api) handler(requests *telemetry.Requests) http.Handler {
 	route("GET /stock/{sku}", a.find)
 	route("/stock/{sku}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "GET, HEAD")
-		problem{Status: http.StatusMethodNotAllowed, Detail: r.Method + " is not one of GET, HEAD"}.write(w)
+		newProblem(http.StatusMethodNotAllowed, "method", r.Method+" is not one of GET, HEAD").write(w)
 	})
 	route("/", func(w http.ResponseWriter, _ *http.Request) {
-		problem{Status: http.StatusNotFound, Detail: "there is GET /stock/{sku}"}.write(w)
+		newProblem(http.StatusNotFound, "not-found", "there is GET /stock/{sku}").write(w)
 	})
 	return mux
 }
@@ -43,11 +43,11 @@ func (a *api) find(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		respond(w, http.StatusOK, "application/json", found)
 	case errors.Is(err, errNoSuchSKU):
-		problem{Status: http.StatusNotFound, Detail: err.Error()}.write(w)
+		newProblem(http.StatusNotFound, "not-found", err.Error()).write(w)
 	case errors.Is(err, context.Canceled):
 		// The client hung up: nobody reads an answer.
 	default:
 		a.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
-		problem{Status: http.StatusInternalServerError, Detail: "the inventory database does not answer"}.write(w)
+		newProblem(http.StatusInternalServerError, "database", "the inventory database does not answer").write(w)
 	}
 }

@@ -5,16 +5,20 @@ import (
 	"net/http"
 )
 
-// problem is an error for people and programs, after RFC 9457.
+// problem is an error for people and programs, after RFC 9457. Type is a name
+// within this system, so that programs need not read the rest.
 type problem struct {
+	Type   string `json:"type"`
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail,omitempty"`
 }
 
-// write answers with p.
+func newProblem(status int, name, detail string) problem {
+	return problem{Type: "urn:ordbench:problem:" + name, Title: http.StatusText(status), Status: status, Detail: detail}
+}
+
 func (p problem) write(w http.ResponseWriter) {
-	p.Title = http.StatusText(p.Status)
 	respond(w, p.Status, "application/problem+json", p)
 }
 

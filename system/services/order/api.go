@@ -37,7 +37,7 @@ func (a *api) handler(requests *telemetry.Requests) http.Handler {
 	route("/orders", onlyAllow("POST"))
 	route("/orders/{id}", onlyAllow("GET, HEAD"))
 	route("/", func(w http.ResponseWriter, _ *http.Request) {
-		problem{Status: http.StatusNotFound, Detail: "there are POST /orders and GET /orders/{id}"}.write(w)
+		newProblem(http.StatusNotFound, "not-found", "there are POST /orders and GET /orders/{id}").write(w)
 	})
 	return mux
 }
@@ -45,7 +45,7 @@ func (a *api) handler(requests *telemetry.Requests) http.Handler {
 func onlyAllow(methods string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", methods)
-		problem{Status: http.StatusMethodNotAllowed, Detail: r.Method + " is not one of " + methods}.write(w)
+		newProblem(http.StatusMethodNotAllowed, "method", r.Method+" is not one of "+methods).write(w)
 	}
 }
 
@@ -61,12 +61,7 @@ func (a *api) place(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, err)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		a.refuse(w, r, err)
-		return
-	}
-	req, err := decode(body)
+	req, err := receive(w, r)
 	if err != nil {
 		a.refuse(w, r, err)
 		return
@@ -89,6 +84,19 @@ func (a *api) place(w http.ResponseWriter, r *http.Request) {
 	respond(w, http.StatusAccepted, "application/json", accepted{ID: placed.id, Status: Pending})
 }
 
+// receive reads the order out of a request.
+func receive(w http.ResponseWriter, r *http.Request) (request, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return request{}, err
+	case err != nil: // the client broke off
+		return request{}, badRequest{"body: " + err.Error()}
+	}
+	return decode(body)
+}
+
 func (a *api) find(w http.ResponseWriter, r *http.Request) {
 	order, err := a.book.find(r.Context(), r.PathValue("id"))
 	if err != nil {
@@ -105,17 +113,19 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &bad):
-		problem{Status: http.StatusBadRequest, Errors: bad}.write(w)
+		p := newProblem(http.StatusBadRequest, "invalid", "")
+		p.Errors = bad
+		p.write(w)
 	case errors.As(err, &large):
-		problem{Status: http.StatusRequestEntityTooLarge, Detail: err.Error()}.write(w)
+		newProblem(http.StatusRequestEntityTooLarge, "too-large", err.Error()).write(w)
 	case errors.Is(err, errOtherPayload):
-		problem{Status: http.StatusUnprocessableEntity, Detail: errOtherPayload.Error()}.write(w)
+		newProblem(http.StatusUnprocessableEntity, "idempotency-key", errOtherPayload.Error()).write(w)
 	case errors.Is(err, errNoSuchOrder):
-		problem{Status: http.StatusNotFound, Detail: err.Error()}.write(w)
+		newProblem(http.StatusNotFound, "not-found", err.Error()).write(w)
 	case errors.Is(err, context.Canceled):
 		// The client hung up: nobody reads an answer.
 	default:
 		a.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
-		problem{Status: http.StatusInternalServerError, Detail: "the order database does not answer"}.write(w)
+		newProblem(http.StatusInternalServerError, "database", "the order database does not answer").write(w)
 	}
 }

@@ -135,7 +135,7 @@ func TestWhatIsNotAnOrderIsRefused(t *testing.T) {
 				t.Fatalf("answer %d %s %s, want %d", w.Code, w.Header(), w.Body, tc.status)
 			}
 			p := read[problem](t, w)
-			if p.Status != tc.status || p.Title == "" || p.Detail == "" && p.Errors == nil {
+			if p.Status != tc.status || p.Type == "" || p.Title == "" || p.Detail == "" && p.Errors == nil {
 				t.Errorf("problem %+v says too little", p)
 			}
 			if n := count(t, a, `SELECT (SELECT count(*) FROM orders) + (SELECT count(*) FROM outbox)`); n != 0 {

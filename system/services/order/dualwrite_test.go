@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,27 +18,37 @@ import (
 
 // broker is a publish that can be away.
 type broker struct {
-	away    bool
-	batches [][]bus.Message
+	away atomic.Bool
+
+	mu      sync.Mutex
+	batches []int // how many messages each had
 }
 
 func (b *broker) publish(_ context.Context, batch ...bus.Message) error {
-	if b.away {
+	if b.away.Load() {
 		return errors.New("connection refused")
 	}
-	b.batches = append(b.batches, batch)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.batches = append(b.batches, len(batch))
 	return nil
 }
 
-type tally int
+func (b *broker) published() []int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.batches)
+}
 
-func (t *tally) Add(n float64) { *t += tally(n) }
+type tally struct{ atomic.Int64 }
+
+func (t *tally) Add(n float64) { t.Int64.Add(int64(n)) }
 
 func dualWriteTo(b *broker) *dualWrite {
 	return newDualWrite(b.publish, new(tally), slog.New(slog.DiscardHandler))
 }
 
-func lost(d *dualWrite) int { return int(*d.lost.(*tally)) }
+func lost(d *dualWrite) int { return int(d.lost.(*tally).Load()) }
 
 func TestDualWriteGathersWhatComesWhileItLingers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -46,13 +59,13 @@ func TestDualWriteGathersWhatComesWhileItLingers(t *testing.T) {
 		time.Sleep(d.linger / 2)
 		d.send(store.Message{Key: "2"})
 		synctest.Wait()
-		if len(b.batches) != 0 {
+		if len(b.published()) != 0 {
 			t.Error("published before the linger was over: a kill now must lose both")
 		}
 		time.Sleep(d.linger)
 		synctest.Wait()
-		if len(b.batches) != 1 || len(b.batches[0]) != 2 {
-			t.Errorf("published %v, want one batch of two", b.batches)
+		if got := b.published(); !slices.Equal(got, []int{2}) {
+			t.Errorf("published %v, want one batch of two", got)
 		}
 		d.finish()
 	})
@@ -60,21 +73,24 @@ func TestDualWriteGathersWhatComesWhileItLingers(t *testing.T) {
 
 func TestDualWriteIsPatientAndThenLosesEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &broker{away: true}
+		b := &broker{}
+		b.away.Store(true)
 		d := dualWriteTo(b)
 		go d.run(t.Context())
 		d.send(store.Message{Key: "1"})
 		time.Sleep(d.patience / 2)
-		b.away = false
+		b.away.Store(false)
 		time.Sleep(time.Second)
-		if len(b.batches) != 1 || lost(d) != 0 {
-			t.Errorf("published %v, lost %d; want a short outage survived", b.batches, lost(d))
+		synctest.Wait()
+		if len(b.published()) != 1 || lost(d) != 0 {
+			t.Errorf("published %v, lost %d; want a short outage survived", b.published(), lost(d))
 		}
-		b.away = true
+		b.away.Store(true)
 		d.send(store.Message{Key: "2"})
 		time.Sleep(d.patience + time.Second)
-		if len(b.batches) != 1 || lost(d) != 1 {
-			t.Errorf("published %v, lost %d; want one lost in a long outage", b.batches, lost(d))
+		synctest.Wait()
+		if len(b.published()) != 1 || lost(d) != 1 {
+			t.Errorf("published %v, lost %d; want one lost in a long outage", b.published(), lost(d))
 		}
 		d.finish()
 	})
@@ -89,8 +105,8 @@ func TestDualWriteEndsWithNothingLeft(t *testing.T) {
 	d.finish()
 	d.run(t.Context())
 	sent := 0
-	for _, batch := range b.batches {
-		sent += len(batch)
+	for _, n := range b.published() {
+		sent += n
 	}
 	if sent != dualQueue || lost(d) != 7 {
 		t.Errorf("sent %d and lost %d, want %d and the 7 that were too many", sent, lost(d), dualQueue)

@@ -110,6 +110,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 			MaxBatch: maxBatch, DrainTimeout: cfg.Grace, Log: log,
 		}, listener.handle))
 	})
+
 	<-frontCtx.Done()
 	ready.stop()
 	log.Info("stopping", "grace", cfg.Grace.String())

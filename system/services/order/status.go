@@ -16,18 +16,10 @@ const (
 // step is what one event does to an order.
 type step struct{ from, to Status }
 
-// steps is the whole machine: an event moves an order only from the one
-// status that it answers to. Payment will put its steps here.
+// steps is the whole machine, by the type of the event: it moves an order
+// only from the one status that it answers to. Payment will put its steps
+// here.
 var steps = map[string]step{
 	events.InventoryReserved: {from: Pending, to: Confirmed},
 	events.InventoryRejected: {from: Pending, to: Rejected},
-}
-
-// After is the status that an order in s has once an event of the given type
-// arrived; moved is false where the event changes nothing.
-func (s Status) After(eventType string) (next Status, moved bool) {
-	if st, known := steps[eventType]; known && st.from == s {
-		return st.to, true
-	}
-	return s, false
 }
