@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,6 +48,7 @@ func TestScripts(t *testing.T) {
 			"nothing":    nothingLeft,
 			"signal":     signalStack,
 			"jsonhas":    jsonHas,
+			"order":      placeOrder,
 		},
 	})
 }
@@ -93,6 +96,25 @@ func jsonHas(ts *testscript.TestScript, neg bool, args []string) {
 	squeeze := func(s string) string { return strings.Join(strings.Fields(s), "") }
 	if has := strings.Contains(squeeze(ts.ReadFile(args[0])), squeeze(args[1])); has == neg {
 		ts.Fatalf("%s: holds %s: %v", args[0], args[1], has)
+	}
+}
+
+// order places one order as the article does, and fails unless it is
+// accepted.
+func placeOrder(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: order")
+	}
+	ts.Check(ts.Exec("ordbench", "status", "--json"))
+	var status struct {
+		URL string `json:"url"`
+	}
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &status))
+	resp, err := http.Post(status.URL+"/orders", "application/json", strings.NewReader(`{"user_id":"u123","total":99.95}`))
+	ts.Check(err)
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusAccepted || !strings.HasPrefix(resp.Header.Get("Location"), "/orders/") {
+		ts.Fatalf("answer %s, Location %q", resp.Status, resp.Header.Get("Location"))
 	}
 }
 

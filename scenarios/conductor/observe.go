@@ -65,22 +65,36 @@ func (r *run) observe(ctx context.Context) {
 	r.tellFaults(told)
 }
 
-// tellFaults tells the reporter of each new proof, and returns how many were
-// told by now.
+// tellFaults tells the reporter of each fault when its effect is proven, when
+// it is over, and of what went wrong with it. told is how many lines it has
+// told by now; it returns that of the next call.
 func (r *run) tellFaults(told int) int {
-	n := 0
-	for _, rec := range r.session.Faults.Records() {
-		lines := rec.Proof
-		if rec.Error != "" {
-			lines = append(lines, rec.Error)
-		}
-		for _, line := range lines {
-			if n++; n > told {
-				r.event("%s: %s", rec.Spec.Name, line)
-			}
+	lines := 0
+	say := func(format string, args ...any) {
+		if lines++; lines > told {
+			r.event(format, args...)
 		}
 	}
-	return max(n, told)
+	for _, rec := range r.session.Faults.Records() {
+		if !rec.Started.IsZero() && len(rec.Proof) > 0 {
+			say("%s: %s hit %s, %s", rec.Spec.Name, rec.Spec.Fault, replicas(rec.Replicas), rec.Proof[0])
+		}
+		if !rec.Ended.IsZero() && len(rec.Proof) > 1 {
+			say("%s: over after %s, %s", rec.Spec.Name, rec.Ended.Sub(rec.Started).Round(time.Millisecond), rec.Proof[len(rec.Proof)-1])
+		}
+		if rec.Error != "" {
+			say("%s: %s", rec.Spec.Name, rec.Error)
+		}
+	}
+	return max(told, lines)
+}
+
+// replicas names one replica, and counts several.
+func replicas(names []string) string {
+	if len(names) == 1 {
+		return names[0]
+	}
+	return fmt.Sprintf("%d replicas", len(names))
 }
 
 // progress tells the reporter what a look shows.

@@ -146,8 +146,11 @@ func (s *Session) Verify(ctx context.Context) (control.Verification, error) {
 	}
 	verdict := judge(judgement{orders: found.Orders, invariants: found.Invariants, drain: drain})
 	v.Outcome, v.Reason = verdict.Outcome, verdict.Reason
-	if v.Outcome == reports.Pass {
-		v.Reason = fmt.Sprintf("the books of %d orders balance", found.Orders.Accepted)
+	switch {
+	case found.Orders.Accepted == 0 && v.Outcome == reports.Inconclusive:
+		v.Reason = "no order was placed yet: there is nothing to verify"
+	case v.Outcome == reports.Pass:
+		v.Reason = fmt.Sprintf("the books of %s balance", counted(int(found.Orders.Accepted), "order"))
 	}
 	return v, nil
 }

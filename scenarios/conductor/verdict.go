@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/ordbench/ordbench/reports"
+	"github.com/ordbench/ordbench/reports/gate"
 )
 
 // judgement is everything that a verdict rests on.
@@ -57,7 +58,7 @@ func (j judgement) integrity() string {
 	var broken []string
 	var evidence []string
 	for _, inv := range j.invariants {
-		if inv.Outcome == "broken" {
+		if inv.Outcome == reports.Broken {
 			broken = append(broken, inv.ID)
 			if len(evidence) == 0 {
 				evidence = inv.Evidence
@@ -80,7 +81,7 @@ func (j judgement) integrity() string {
 func (j judgement) failedGates() string {
 	var failed []string
 	for _, g := range j.gates {
-		if g.Outcome == "fail" {
+		if g.Outcome == gate.Fail {
 			failed = append(failed, g.ID)
 		}
 	}
@@ -112,14 +113,18 @@ func (j judgement) doubts() []string {
 		doubts = append(doubts, "the generator was the limit: "+j.validity.Reason)
 	}
 	for _, g := range j.gates {
-		if g.Outcome == "unknown" {
+		if g.Outcome == gate.Unknown {
 			doubts = append(doubts, fmt.Sprintf("gate %s can't be judged: %s", g.ID, g.Detail))
 		}
 	}
+	var unknown []reports.Invariant
 	for _, inv := range j.invariants {
-		if inv.Outcome == "unknown" {
-			doubts = append(doubts, fmt.Sprintf("invariant %s can't be judged: %s", inv.ID, inv.Detail))
+		if inv.Outcome == reports.Unknown {
+			unknown = append(unknown, inv)
 		}
+	}
+	if len(unknown) > 0 {
+		doubts = append(doubts, fmt.Sprintf("%s can't be judged: %s: %s", counted(len(unknown), "invariant"), unknown[0].ID, unknown[0].Detail))
 	}
 	return doubts
 }
