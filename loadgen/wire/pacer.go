@@ -6,14 +6,14 @@ import (
 )
 
 const (
-	// maxSpin bounds the time that is spun before each due time: at 100
-	// calls a second it is at most one percent of a core.
-	maxSpin = 100 * time.Microsecond
+	// maxSpin bounds the time that is spun before each due time: at 1,000
+	// calls a second it is at most five percent of a core.
+	maxSpin = 50 * time.Microsecond
 	// timerSlack is more than Go's timers are late on an idle machine: its
 	// network poller rounds short waits up to a millisecond.
 	timerSlack = 1500 * time.Microsecond
 	// spinStep is how fast the margin follows the naps.
-	spinStep = 10 * time.Microsecond
+	spinStep = 5 * time.Microsecond
 )
 
 // pacer waits for due times: with a timer while there is time, then with a
@@ -57,14 +57,15 @@ func (p *pacer) spin(due time.Duration) {
 	}
 }
 
-// adapt moves the margin towards the 99th percentile of how late naps end:
-// at rest one in a hundred pushes it up as far as the others let it down.
+// adapt moves the margin towards the 90th percentile of how late naps end: at
+// rest one in ten pushes it up as far as the others let it down. To chase the
+// last ones would be to spin all the time on a busy machine.
 func (p *pacer) adapt(late time.Duration) {
 	switch {
 	case late < 0: // the nap was interrupted
 	case late > p.margin:
 		p.margin = min(p.margin+spinStep, p.most)
 	default:
-		p.margin = max(p.margin-spinStep/99, 0)
+		p.margin = max(p.margin-spinStep/9, 0)
 	}
 }

@@ -1,0 +1,96 @@
+package wire
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestPacerEndsWhenDue(t *testing.T) {
+	for _, due := range []time.Duration{-1, 0, 1, time.Microsecond, time.Millisecond, timerSlack, 2 * timerSlack, time.Second, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			p := pacer{start: time.Now(), nap: time.Sleep}
+			p.wait(t.Context(), due)
+			if got := time.Since(p.start); got != max(due, 0) {
+				t.Errorf("ended at %v, want %v", got, due)
+			}
+		})
+	}
+}
+
+func TestPacerSleepsAgainAfterAnInterruptedNap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		naps := 0
+		p := pacer{start: time.Now(), margin: 0, most: maxSpin, nap: func(d time.Duration) {
+			naps++
+			time.Sleep(d - d/2)
+		}}
+		p.wait(t.Context(), time.Millisecond)
+		if got := time.Since(p.start); got != time.Millisecond || naps < 2 || p.margin != 0 {
+			t.Errorf("ended at %v after %d naps, margin %v", got, naps, p.margin)
+		}
+	})
+}
+
+func TestPacerEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		p := pacer{start: time.Now(), nap: time.Sleep}
+		p.wait(ctx, time.Hour)
+		if got := time.Since(p.start); got != time.Minute {
+			t.Errorf("ended at %v, want 1m", got)
+		}
+	})
+}
+
+func TestMarginFollowsHowLateNapsEnd(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		late     func(*rand.Rand) time.Duration
+		from, to time.Duration
+	}{
+		{"punctual naps leave nearly nothing to spin", func(*rand.Rand) time.Duration { return 0 }, 0, spinStep},
+		{"even lateness of 0 to 40 us", func(r *rand.Rand) time.Duration { return time.Duration(r.Int64N(40_000)) }, 28 * time.Microsecond, 43 * time.Microsecond},
+		{"a rare hiccup is not worth a core", func(r *rand.Rand) time.Duration {
+			if r.IntN(100) == 0 {
+				return 5 * time.Millisecond
+			}
+			return 2 * time.Microsecond
+		}, 0, 15 * time.Microsecond},
+		{"a machine that is always late", func(*rand.Rand) time.Duration { return time.Second }, maxSpin, maxSpin},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(1, 1))
+			p := pacer{most: maxSpin, margin: maxSpin}
+			var sum time.Duration
+			const settled, naps = 1000, 11_000
+			for i := range naps {
+				p.adapt(c.late(rng))
+				if p.margin < 0 || p.margin > maxSpin {
+					t.Fatalf("margin %v, want 0 to %v", p.margin, maxSpin)
+				}
+				if i >= settled {
+					sum += p.margin
+				}
+			}
+			if mean := sum / (naps - settled); mean < c.from || mean > c.to {
+				t.Errorf("margin %v on average, want %v to %v", mean, c.from, c.to)
+			}
+		})
+	}
+}
+
+// Real naps may end late on a busy machine, but never before their time
+// without a signal, and the pacer never returns early.
+func TestPacerIsNeverEarly(t *testing.T) {
+	p := pacer{start: time.Now(), nap: nap, most: maxSpin}
+	for due := time.Duration(0); due < 50*time.Millisecond; due += 700 * time.Microsecond {
+		p.wait(t.Context(), due)
+		if now := time.Since(p.start); now < due {
+			t.Fatalf("returned at %v, due at %v", now, due)
+		}
+	}
+}
