@@ -113,17 +113,7 @@ func (c *consumer) run(ctx context.Context) error {
 	if err := settings.Validate(); err != nil {
 		return fmt.Errorf("consume as %s: %w", c.cfg.Group, err)
 	}
-	// A predecessor that was killed: its name is ours now.
-	for ctx.Err() == nil {
-		err := c.cluster.dismiss(ctx, c.cfg.Group, c.cfg.Member)
-		if err == nil {
-			break
-		}
-		c.log.Debug("look for a predecessor", "error", err)
-		c.cluster.forget()
-		sleep(ctx, retryPause)
-	}
-	if ctx.Err() != nil {
+	if !c.succeed(ctx) {
 		return nil
 	}
 	group, err := kafka.NewConsumerGroup(settings)
@@ -160,6 +150,23 @@ func (c *consumer) run(ctx context.Context) error {
 	return nil
 }
 
+// succeed takes a predecessor of this name out of the group: it was killed, or
+// the name would not be free. It waits for the broker; false means that ctx
+// ended first.
+func (c *consumer) succeed(ctx context.Context) bool {
+	for {
+		err := c.cluster.dismiss(ctx, c.cfg.Group, c.cfg.Member)
+		if err == nil {
+			return true
+		}
+		c.log.Debug("look for a predecessor", "error", err)
+		c.cluster.forget()
+		if !sleep(ctx, retryPause) {
+			return false
+		}
+	}
+}
+
 // leave ends the membership: the batch under way is finished, its offsets are
 // committed and the group is told. A broker that does not answer is not
 // waited for.
@@ -168,10 +175,9 @@ func (c *consumer) leave(group *kafka.ConsumerGroup) {
 	left := make(chan struct{})
 	go func() {
 		defer close(left)
-		group.Close()
+		_ = group.Close() // always nil
 	}()
-	c.busy.Lock() // since leaving is closed, no batch begins any more
-	c.busy.Unlock()
+	c.settle()
 	patience := time.NewTimer(leaveTimeout)
 	defer patience.Stop()
 	select {
@@ -187,6 +193,13 @@ func (c *consumer) leave(group *kafka.ConsumerGroup) {
 			c.log.Warn("left the group without a goodbye", "error", err)
 		}
 	}
+}
+
+// settle waits for the batch under way. Since leaving is closed, no other
+// begins.
+func (c *consumer) settle() {
+	c.busy.Lock()
+	defer c.busy.Unlock()
 }
 
 // dial connects for the membership, and waits while the broker is away, for

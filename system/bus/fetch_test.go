@@ -66,7 +66,7 @@ func TestFetchInTheMiddleOfABatchSkipsWhatWasRead(t *testing.T) {
 			return nil
 		}
 	}
-	if err := c.fetch(ctx, brokers[0], []*position{p}, time.Second, take(6)); err != full || p.offset != 6 {
+	if err := c.fetch(ctx, brokers[0], []*position{p}, time.Second, take(6)); !errors.Is(err, full) || p.offset != 6 {
 		t.Fatalf("%v, next %d; want %v and 6: what was refused comes again", err, p.offset, full)
 	}
 	if err := c.fetch(ctx, brokers[0], []*position{p}, time.Second, take(-1)); err != nil || p.offset != 10 {

@@ -135,6 +135,6 @@ func (r *LagReader) Close() error {
 // ReadLag is LagReader.Read over connections of its own.
 func ReadLag(ctx context.Context, brokers []string, group, topic string) (Lag, error) {
 	r := NewLagReader(brokers)
-	defer r.Close()
+	defer r.cluster.close()
 	return r.Read(ctx, group, topic)
 }

@@ -48,7 +48,7 @@ func connect(ctx context.Context, d *dialer, addr string) (*link, error) {
 // exchange sends req and waits for the answer, no longer than ctx lasts. A
 // link that is spent afterwards must be closed.
 func (l *link) exchange(ctx context.Context, req protocol.Message) (protocol.Message, error) {
-	release := context.AfterFunc(ctx, func() { l.conn.SetDeadline(time.Unix(1, 0)) })
+	release := context.AfterFunc(ctx, func() { _ = l.conn.SetDeadline(time.Unix(1, 0)) })
 	res, err := l.conn.RoundTrip(req)
 	cut := !release()
 	l.spent = cut || err != nil
@@ -61,4 +61,4 @@ func (l *link) exchange(ctx context.Context, req protocol.Message) (protocol.Mes
 	return res, nil
 }
 
-func (l *link) close() { l.conn.Close() }
+func (l *link) close() { _ = l.conn.Close() }

@@ -79,7 +79,7 @@ func TestReadTopicReturnsTheErrorOfItsCaller(t *testing.T) {
 		t.Fatal(err)
 	}
 	full := errors.New("the book is full")
-	if err := ReadTopic(ctx, brokers, "orders", func(Message) error { return full }); err != full {
+	if err := ReadTopic(ctx, brokers, "orders", func(Message) error { return full }); !errors.Is(err, full) {
 		t.Fatalf("got %v", err)
 	}
 }
