@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestReservedAddressRefusesUntilItsOwnerListens(t *testing.T) {
@@ -54,5 +56,35 @@ func TestReservationsNeverShareAPort(t *testing.T) {
 			t.Fatalf("%s was given twice", r.Addr())
 		}
 		seen[r.Addr()] = true
+	}
+}
+
+func TestServeEndsAtOnceWithAConnectionThatWasNeverUsed(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	l, err := Listen(ctx, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- Serve(ctx, l, http.NotFoundHandler(), time.Minute) }()
+	unused, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unused.Close()
+	// One answered request shows that the connection before it was accepted.
+	resp, err := http.Get("http://" + l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	cancel()
+	began := time.Now()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	// Without its care Serve waits until the connection is five seconds old.
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("the end took %s", took)
 	}
 }

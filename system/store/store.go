@@ -109,6 +109,9 @@ func pool(path string, size int, readOnly bool) *sql.DB {
 	q.Add("_pragma", "busy_timeout(10000)")
 	q.Add("_pragma", "journal_mode(WAL)")
 	q.Add("_pragma", "synchronous(FULL)")
+	// The journal of savepoints lives in temporary storage, and each Write
+	// has a savepoint: in a file it costs a third of the time.
+	q.Add("_pragma", "temp_store(MEMORY)")
 	if readOnly {
 		q.Add("_pragma", "query_only(1)")
 	}
