@@ -1,6 +1,9 @@
 package reports
 
-import "strings"
+import (
+	"math"
+	"strings"
+)
 
 // bars are the heights of a sparkline; the lowest is zero.
 var bars = []rune("▁▂▃▄▅▆▇█")
@@ -25,7 +28,7 @@ func sparkline(steps []step, startMS, endMS int64, width int) string {
 	var line strings.Builder
 	next, held := 0, int64(-1)
 	for i := range width {
-		until := startMS + (endMS-startMS)*int64(i+1)/int64(width)
+		until := startMS + int64(float64(endMS-startMS)*float64(i+1)/float64(width))
 		highest := held
 		for next < len(steps) && (steps[next].atMS < until || i == width-1) {
 			held = steps[next].value
@@ -38,8 +41,8 @@ func sparkline(steps []step, startMS, endMS int64, width int) string {
 		case top == 0:
 			line.WriteRune(bars[0])
 		default:
-			level := (highest*int64(len(bars)-1) + top - 1) / top // anything above zero shows
-			line.WriteRune(bars[level])
+			level := math.Ceil(float64(highest) / float64(top) * float64(len(bars)-1)) // anything above zero shows
+			line.WriteRune(bars[int(level)])
 		}
 	}
 	return line.String()

@@ -24,26 +24,28 @@ const (
 
 // Write stores a result and its renderings in the directory of its run, each
 // file whole or not at all, and points the link "latest" beside that
-// directory at it. result.json comes last: where it is, all is.
+// directory at it. It adds the files to r.Artifacts. result.json comes last:
+// where it is, all is.
 func Write(dir string, r *Result) error {
-	stored := *r
-	stored.fill()
 	files := []rendering{
-		{SummaryFile, func(w io.Writer) error { return Summary(w, &stored) }},
-		{JUnitFile, func(w io.Writer) error { return JUnit(w, &stored) }},
-		{HGRMFile, func(w io.Writer) error { return WriteHGRM(w, &stored) }},
+		{SummaryFile, func(w io.Writer) error { return Summary(w, r) }},
+		{JUnitFile, func(w io.Writer) error { return JUnit(w, r) }},
 	}
-	for _, op := range hgrmOps(r) {
+	ops := hgrmOps(r)
+	if len(ops) > 0 {
+		files = append(files, rendering{HGRMFile, func(w io.Writer) error { return WriteHGRM(w, r) }})
+	}
+	for _, op := range ops {
 		name := "latency." + fileName(op) + ".hgrm"
-		files = append(files, rendering{name, func(w io.Writer) error { return WriteHGRM(w, &stored, op) }})
+		files = append(files, rendering{name, func(w io.Writer) error { return WriteHGRM(w, r, op) }})
 	}
-	files = append(files, rendering{ResultFile, func(w io.Writer) error { return json.NewEncoder(w).Encode(&stored) }})
-	for i := range files {
-		name := files[len(files)-1-i].name
-		if !slices.Contains(stored.Artifacts, name) {
-			stored.Artifacts = slices.Insert(slices.Clone(stored.Artifacts), 0, name)
+	files = append(files, rendering{ResultFile, func(w io.Writer) error { return json.NewEncoder(w).Encode(r) }})
+	for _, f := range files {
+		if !slices.Contains(r.Artifacts, f.name) {
+			r.Artifacts = append(r.Artifacts, f.name)
 		}
 	}
+	r.fill()
 	for _, f := range files {
 		if err := writeFile(filepath.Join(dir, f.name), f.write); err != nil {
 			return err

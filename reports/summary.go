@@ -42,11 +42,11 @@ func Summary(w io.Writer, r *Result) error {
 		say("\n| fault | proven | detected | recovered | max lag |")
 		say("|---|---|--:|--:|--:|")
 		for _, f := range r.Faults {
-			proven := "no"
-			if f.Effective {
-				proven = "yes"
+			if !f.Effective {
+				say("| %s | no | | | |", markdown(f.Name))
+				continue
 			}
-			say("| %s | %s | %s | %s | %s |", markdown(f.Name), proven, took(f.DetectMS), took(f.RecoverMS), number(f.MaxLag))
+			say("| %s | yes | %s | %s | %s |", markdown(f.Name), took(f.DetectMS), took(f.RecoverMS), number(f.MaxLag))
 		}
 	}
 	for _, warning := range r.Warnings {

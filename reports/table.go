@@ -43,23 +43,10 @@ func (t *table) paint(column int, color string) {
 }
 
 // render writes the table to the page: without the spare columns that do not
-// fit, the last of them first, and with the last column cut to what is left.
+// fit, the last of them first, and then with its texts cut. Numbers are never
+// cut: a part of a number is another number.
 func (t *table) render(p *page) {
-	widths := t.widths()
-	shown := make([]bool, len(t.columns))
-	total := len(indent) - len(gap)
-	for i := range t.columns {
-		shown[i] = widths[i] > 0
-		if shown[i] {
-			total += len(gap) + widths[i]
-		}
-	}
-	for i := len(t.columns) - 1; i >= 0 && total > p.width; i-- {
-		if t.columns[i].spare && shown[i] {
-			shown[i] = false
-			total -= len(gap) + widths[i]
-		}
-	}
+	widths := t.fit(p.width)
 	header := make([]cell, len(t.columns))
 	titled := false
 	for i, c := range t.columns {
@@ -67,52 +54,86 @@ func (t *table) render(p *page) {
 		titled = titled || c.title != ""
 	}
 	if titled {
-		p.line(t.layout(header, widths, shown, p))
+		p.line(t.layout(header, widths, p))
 	}
 	for _, row := range t.rows {
-		p.line(t.layout(row, widths, shown, p))
+		p.line(t.layout(row, widths, p))
 	}
 }
 
-func (t *table) widths() []int {
+// fit gives each column its width; 0 leaves it out.
+func (t *table) fit(width int) []int {
+	widths := t.natural()
+	over := t.total() - width
+	for i := len(widths) - 1; i >= 0 && over > 0; i-- {
+		if t.columns[i].spare && widths[i] > 0 {
+			over -= len(gap) + widths[i]
+			widths[i] = 0
+		}
+	}
+	for over > 0 {
+		widest := -1
+		for i, w := range widths {
+			if !t.columns[i].right && w > leastText && (widest < 0 || w > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			break // the terminal wraps it
+		}
+		widths[widest]--
+		over--
+	}
+	return widths
+}
+
+// total is the width of the whole table, if it may have it.
+func (t *table) total() int {
+	total := len(indent) - len(gap)
+	for _, w := range t.natural() {
+		if w > 0 {
+			total += len(gap) + w
+		}
+	}
+	return total
+}
+
+// leastText is the width below which a text tells nothing.
+const leastText = 8
+
+// natural is the width that each column would like to have.
+func (t *table) natural() []int {
 	widths := make([]int, len(t.columns))
-	for i := range t.columns {
-		filled := false
+	for i, c := range t.columns {
 		for _, row := range t.rows {
-			filled = filled || row[i].text != ""
 			widths[i] = max(widths[i], utf8.RuneCountInString(row[i].text))
 		}
-		if filled { // an empty column needs no title
-			widths[i] = max(widths[i], utf8.RuneCountInString(t.columns[i].title))
+		if widths[i] > 0 { // an empty column needs no title
+			widths[i] = max(widths[i], utf8.RuneCountInString(c.title))
 		}
 	}
 	return widths
 }
 
-func (t *table) layout(row []cell, widths []int, shown []bool, p *page) string {
+func (t *table) layout(row []cell, widths []int, p *page) string {
 	var b strings.Builder
-	used := len(indent)
 	b.WriteString(indent)
-	pending := 0 // spaces owed, so that no line ends in them
 	for i, c := range row {
-		if !shown[i] {
+		if widths[i] == 0 {
 			continue
 		}
-		text := cut(c.text, p.width-used)
-		space := max(0, widths[i]-utf8.RuneCountInString(text))
+		text := c.text
+		if !t.columns[i].right {
+			text = cut(text, widths[i])
+		}
+		space := strings.Repeat(" ", max(0, widths[i]-utf8.RuneCountInString(text)))
 		if t.columns[i].right {
-			pending += space
-			space = 0
+			b.WriteString(space + p.paint(text, c.color) + gap)
+		} else {
+			b.WriteString(p.paint(text, c.color) + space + gap)
 		}
-		if text != "" {
-			b.WriteString(strings.Repeat(" ", pending))
-			b.WriteString(p.paint(text, c.color))
-			pending = 0
-		}
-		pending += space + len(gap)
-		used += widths[i] + len(gap)
 	}
-	return strings.TrimRight(b.String(), " ")
+	return b.String()
 }
 
 // cut shortens a text to a width.

@@ -11,7 +11,7 @@ import (
 // TextOptions say what the terminal can show.
 type TextOptions struct {
 	Color bool
-	Width int    // columns; 0 is 100
+	Width int    // columns, at least 60; 0 is 100
 	Dir   string // where the artifacts are; "" leaves their names bare
 }
 
@@ -22,7 +22,7 @@ func Text(w io.Writer, r *Result, o TextOptions) error {
 	if p.width <= 0 {
 		p.width = 100
 	}
-	p.width = max(p.width, 40)
+	p.width = max(p.width, 60)
 	for _, section := range []func(*page, *Result){
 		verdict, ordersTable, invariantsTable, trafficTable, latencyTable, consumersTable,
 		breakersTable, faultsTable, gatesTable, warnings,
@@ -98,28 +98,49 @@ func verdict(p *page, r *Result) {
 func ordersTable(p *page, r *Result) {
 	o := r.Orders
 	p.title("Orders")
+	rows := []struct {
+		name   string
+		counts []named
+	}{
+		{"clients were told", []named{{"attempted", o.Attempted}, {"accepted", o.Accepted}, {"rejected", o.Rejected}, {"unknown", o.Unknown}}},
+		{"the books hold", []named{{"completed", o.Completed}, {"compensated", o.Compensated}, {"parked", o.Parked}, {"pending", o.Pending}, {"recovered", o.Recovered}}},
+		{"wrong", []named{{"lost", o.Lost}, {"duplicated", o.Duplicated}, {"unexpected", o.Unexpected}, {"phantom", o.Phantom}}},
+	}
 	t := &table{columns: make([]column, 6)}
-	row := func(name string, parts ...any) {
-		texts := []string{name}
-		for i := 0; i < len(parts); i += 2 {
-			texts = append(texts, fmt.Sprintf("%s %s", parts[i], number(parts[i+1].(uint64))))
-		}
-		for len(texts) < len(t.columns) {
-			texts = append(texts, "")
+	for _, row := range rows {
+		texts := make([]string, len(t.columns))
+		texts[0] = row.name
+		for i, c := range row.counts {
+			texts[i+1] = c.String()
 		}
 		t.add(texts...)
 		t.paint(0, dim)
-	}
-	row("clients were told", "attempted", o.Attempted, "accepted", o.Accepted, "rejected", o.Rejected, "unknown", o.Unknown)
-	row("the books hold", "completed", o.Completed, "compensated", o.Compensated, "parked", o.Parked, "pending", o.Pending, "recovered", o.Recovered)
-	row("wrong", "lost", o.Lost, "duplicated", o.Duplicated, "unexpected", o.Unexpected, "phantom", o.Phantom)
-	for i, n := range []uint64{o.Lost, o.Duplicated, o.Unexpected, o.Phantom} {
-		if n > 0 {
-			t.paint(i+1, red)
+		for i, c := range row.counts {
+			if row.name == "wrong" && c.n > 0 {
+				t.paint(i+1, red)
+			}
 		}
 	}
-	t.render(p)
+	if t.total() <= p.width {
+		t.render(p)
+		return
+	}
+	for _, row := range rows { // a count must not be cut
+		texts := make([]string, len(row.counts))
+		for i, c := range row.counts {
+			texts[i] = c.String()
+		}
+		p.note(fmt.Sprintf("%s%-17s  ", indent, row.name), strings.Join(texts, ", "), "")
+	}
 }
+
+// named is a count with its name.
+type named struct {
+	name string
+	n    uint64
+}
+
+func (c named) String() string { return c.name + " " + number(c.n) }
 
 // shownEvidence is how many ids the text shows; the result has more.
 const shownEvidence = 5
@@ -163,8 +184,8 @@ func trafficTable(p *page, r *Result) {
 		{title: "phase"},
 		{title: "from", right: true, spare: true},
 		{title: "to", right: true, spare: true},
-		{title: "offered/s", right: true},
-		{title: "ok/s", right: true},
+		{title: "offered/s", right: true, spare: true},
+		{title: "ok/s", right: true, spare: true},
 		{title: "scheduled", right: true},
 		{title: "ok", right: true},
 		{title: "rejected", right: true},
@@ -197,9 +218,10 @@ func trafficTable(p *page, r *Result) {
 		formatMS(v.SlipP50MS), formatMS(v.SlipP99MS), formatMS(v.SlipMaxMS), FormatValue(v.ScheduledMet, UnitShare))
 	color := ""
 	if v.Outcome != "valid" && v.Outcome != "" {
-		generator, color = v.Outcome+": "+v.Reason+"; "+generator, yellow
+		generator, color = "was the limit ("+v.Reason+"), "+generator, yellow
 	}
 	p.note(indent+"generator: ", generator, color)
+	p.note(indent+"system: ", "ready after "+took(r.Run.BootMS)+", drained "+took(r.Run.DrainMS)+" after the load", "")
 }
 
 // reasons lists why attempts were not ok, the most frequent first.
@@ -224,7 +246,7 @@ func latencyTable(p *page, r *Result) {
 	if len(r.Latency)+len(r.Completion) == 0 {
 		return
 	}
-	p.title("Latency in ms: response counts from when an attempt was due, completion from accepted to the order's end")
+	p.title("Latency in ms")
 	t := &table{columns: []column{
 		{title: "what"}, {title: "phase"}, {title: "count", right: true},
 		{title: "p50", right: true}, {title: "p90", right: true, spare: true}, {title: "p95", right: true, spare: true}, {title: "p99", right: true},
@@ -253,6 +275,7 @@ func latencyTable(p *page, r *Result) {
 		row("completion", l, "")
 	}
 	t.render(p)
+	p.note(indent, "operations from when the attempt was due, service from its send, completion from accepted to the order's end", dim)
 }
 
 // millis renders milliseconds in a column: three figures are enough.
@@ -348,7 +371,7 @@ func faultsTable(p *page, r *Result) {
 	}
 	p.title("Faults")
 	t := &table{columns: []column{
-		{title: "fault"}, {title: "what"}, {title: "planned", right: true}, {title: "seen from", right: true}, {title: "to", right: true},
+		{title: "fault"}, {title: "what", spare: true}, {title: "planned", right: true}, {title: "seen from", right: true}, {title: "to", right: true},
 		{title: "detected", right: true}, {title: "recovered", right: true}, {title: "max lag", right: true, spare: true}, {title: "lag drained", right: true, spare: true},
 	}}
 	for _, f := range r.Faults {
@@ -388,7 +411,7 @@ func gatesTable(p *page, r *Result) {
 		return
 	}
 	p.title("Gates")
-	t := &table{columns: []column{{}, {title: "gate"}, {title: "value", right: true}, {title: "bound"}, {title: "metric"}, {title: "note"}}}
+	t := &table{columns: []column{{}, {title: "gate"}, {title: "value", right: true}, {title: "bound"}, {title: "metric"}}}
 	for _, g := range r.Gates {
 		metric := g.Metric
 		switch {
@@ -401,7 +424,7 @@ func gatesTable(p *page, r *Result) {
 		if g.Value != nil {
 			value = FormatValue(*g.Value, g.Unit)
 		}
-		t.add(g.Outcome, g.ID, value, g.Bound, metric, g.Detail)
+		t.add(g.Outcome, g.ID, value, g.Bound, metric)
 		switch g.Outcome {
 		case "pass":
 			t.paint(0, green)
@@ -412,6 +435,11 @@ func gatesTable(p *page, r *Result) {
 		}
 	}
 	t.render(p)
+	for _, g := range r.Gates {
+		if g.Detail != "" {
+			p.note(fmt.Sprintf("%s%s: ", indent, clean(g.ID)), g.Detail, yellow)
+		}
+	}
 }
 
 func warnings(p *page, r *Result) {
