@@ -21,7 +21,7 @@ const maxLine = 64 << 10
 func ReadLedger(r io.Reader, fn func(Attempt) error) error {
 	in := ledgerReader{in: bufio.NewReaderSize(r, maxLine), words: map[string]string{}}
 	header, err := in.line()
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return errors.New("ledger line 1: no header")
 	}
 	if err == nil && string(header) != ledgerHeader {
@@ -32,7 +32,7 @@ func ReadLedger(r io.Reader, fn func(Attempt) error) error {
 	}
 	for {
 		line, err := in.line()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		var a Attempt
@@ -58,14 +58,14 @@ type ledgerReader struct {
 // line is the next line without its end, io.EOF after the last.
 func (r *ledgerReader) line() ([]byte, error) {
 	line, err := r.in.ReadSlice('\n')
-	if err == io.EOF && len(line) == 0 {
+	if errors.Is(err, io.EOF) && len(line) == 0 {
 		return nil, io.EOF
 	}
 	r.n++
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return nil, errors.New("cut off")
-	case err == bufio.ErrBufferFull:
+	case errors.Is(err, bufio.ErrBufferFull):
 		return nil, fmt.Errorf("longer than %d bytes", maxLine)
 	case err != nil:
 		return nil, err

@@ -105,7 +105,7 @@ func TestReaderStopsAtTheErrorOfItsCaller(t *testing.T) {
 	enough := errors.New("enough")
 	n := 0
 	err := ReadLedger(bytes.NewReader(write(t, attempts...)), func(Attempt) error { n++; return enough })
-	if err != enough || n != 1 {
+	if !errors.Is(err, enough) || n != 1 {
 		t.Errorf("%d attempts, error %v; want 1, enough", n, err)
 	}
 }
@@ -231,7 +231,6 @@ func BenchmarkLedger(b *testing.B) {
 			all[i] = a
 		}
 		text := write(b, all...)
-		all = nil
 		b.SetBytes(int64(len(text)))
 		for b.Loop() {
 			n := 0

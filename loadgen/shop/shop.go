@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -127,7 +128,7 @@ func (s *Shop) Next(c *loadgen.Call) {
 
 // readOrder asks for an order, as the customer who placed it.
 func (s *Shop) readOrder(c *loadgen.Call, o accepted) {
-	c.Op, c.Method = ReadOrder, "GET"
+	c.Op, c.Method = ReadOrder, http.MethodGet
 	c.Path = append(append(c.Path, "/orders/"...), o.id...)
 	f := c.AddHeader(forwardedFor)
 	f.Value = append(f.Value, o.customer...)
@@ -135,7 +136,7 @@ func (s *Shop) readOrder(c *loadgen.Call, o accepted) {
 
 // placeOrder buys a basket.
 func (s *Shop) placeOrder(c *loadgen.Call, customer uint64) {
-	c.Op, c.Method = PlaceOrder, "POST"
+	c.Op, c.Method = PlaceOrder, http.MethodPost
 	c.Path = append(c.Path, "/orders"...)
 	c.Key = appendKey(c.Key, s.seed, c.Seq)
 	f := c.AddHeader("Content-Type")

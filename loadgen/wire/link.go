@@ -45,7 +45,7 @@ func (w *worker) connect(deadline time.Time) (*link, error) {
 		return nil, err
 	}
 	l.client = client
-	l.unwatch = context.AfterFunc(w.hard, func() { client.Close() })
+	l.unwatch = context.AfterFunc(w.hard, func() { _ = client.Close() })
 	return l, nil
 }
 
@@ -55,18 +55,18 @@ func (w *worker) hangUp() {
 		return
 	}
 	w.link.unwatch()
-	w.link.client.Close()
+	_ = w.link.client.Close() // the call on it is settled already
 	w.link = nil
 }
 
 // begin readies the link for a call that must be answered by the deadline.
 func (l *link) begin(deadline time.Time) {
 	l.written.Store(-1)
-	l.SetDeadline(deadline) // an error shows at the next read or write
+	_ = l.SetDeadline(deadline) // an error shows at the next read or write
 }
 
 // end lets the link be idle for any time.
-func (l *link) end() { l.SetDeadline(time.Time{}) }
+func (l *link) end() { _ = l.SetDeadline(time.Time{}) }
 
 // sent is when the first byte of the call was written, if one was.
 func (l *link) sent() (time.Duration, bool) {
