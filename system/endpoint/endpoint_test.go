@@ -59,14 +59,14 @@ func TestReservationsNeverShareAPort(t *testing.T) {
 	}
 }
 
-func TestServeEndsAtOnceWithAConnectionThatWasNeverUsed(t *testing.T) {
+func TestServeDoesNotWaitForAConnectionThatWasNeverUsed(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	l, err := Listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- Serve(ctx, l, http.NotFoundHandler(), time.Minute) }()
+	go func() { ended <- Serve(ctx, l, http.NotFoundHandler(), 3*time.Second) }()
 	unused, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -79,12 +79,9 @@ func TestServeEndsAtOnceWithAConnectionThatWasNeverUsed(t *testing.T) {
 	}
 	resp.Body.Close()
 	cancel()
-	began := time.Now()
+	// Shutdown alone takes such a connection for a request on its way until it
+	// is five seconds old, and so would run out of its grace.
 	if err := <-ended; err != nil {
 		t.Fatal(err)
-	}
-	// Without its care Serve waits until the connection is five seconds old.
-	if took := time.Since(began); took > 4*time.Second {
-		t.Errorf("the end took %s", took)
 	}
 }

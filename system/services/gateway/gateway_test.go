@@ -302,7 +302,7 @@ func fetch(t *testing.T, url string, v any) {
 	}
 }
 
-func read(t *testing.T, url string) string {
+func read(t testing.TB, url string) string {
 	t.Helper()
 	res, err := client.Get(url)
 	if err != nil {

@@ -88,7 +88,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		}
 		ready.reached("topics")
 		return orderly(frontCtx, bus.Consume(frontCtx, bus.ConsumerConfig{
-			Brokers: cfg.Brokers, Group: events.InventoryGroup, Topics: []string{events.OrdersTopic},
+			Brokers: cfg.Brokers, Group: events.InventoryGroup, Member: cfg.Replica, Topics: []string{events.OrdersTopic},
 			MaxBatch: maxBatch, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Log: log,
 			OnReady: func() {
 				ready.reached("partitions")

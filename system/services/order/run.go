@@ -106,7 +106,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		log.Info("ready", "listen", cfg.Listen)
 		listener := &listener{book: book, metrics: metrics, log: log}
 		return orderly(frontCtx, bus.Consume(frontCtx, bus.ConsumerConfig{
-			Brokers: cfg.Brokers, Group: events.OrderGroup, Topics: []string{events.InventoryTopic},
+			Brokers: cfg.Brokers, Group: events.OrderGroup, Member: cfg.Replica, Topics: []string{events.InventoryTopic},
 			MaxBatch: maxBatch, DrainTimeout: cfg.Grace, Log: log,
 		}, listener.handle))
 	})
