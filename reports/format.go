@@ -72,14 +72,6 @@ func number[T int | int64 | uint64](n T) string {
 	return sign + s
 }
 
-// counted renders a number of things: "1 gate", "2 gates".
-func counted(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return number(n) + " " + noun + "s"
-}
-
 // clean makes a text fit for one line of a terminal: what a component wrote
 // must not move the cursor.
 func clean(s string) string {

@@ -158,10 +158,13 @@ func (b *Book) Movement(m system.MovementRow) error {
 	s := b.sku(m.SKU)
 	kind := b.kind(m.Kind)
 	once := s.index<<kindBits | kind
-	switch {
-	case o.first == 0:
+	if kind == reject {
+		once = reject // an order is refused once, whatever it lacks
+	}
+	switch o.first {
+	case 0:
 		o.first = once
-	case o.first == once:
+	case once:
 		o.facts |= doubled
 	default:
 		seen := b.further.at((uint64(i)<<32 | uint64(once)) * oddMix)

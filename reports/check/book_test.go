@@ -141,6 +141,13 @@ func TestJudgement(t *testing.T) {
 			evidence: id(4),
 		},
 		{
+			name:     "an order refused twice is doubled, whatever it lacked",
+			damage:   func(h *history) { h.move(6, "reject", 1, 0) },
+			broken:   []string{reports.EffectOnce},
+			orders:   func(o *reports.Orders) { o.Duplicated = 1 },
+			evidence: id(6),
+		},
+		{
 			name:   "reserved and refused contradict each other (redelivery when the stock had run out)",
 			damage: func(h *history) { h.move(4, "reject", 0, 0) },
 			broken: []string{reports.EffectOnce},

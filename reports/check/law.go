@@ -54,14 +54,6 @@ func (l *law) note(to *[]finding, ids *[]string, what, evidence string) {
 	}
 }
 
-// count is how many cases break the law.
-func (l *law) count() (n uint64) {
-	for _, f := range l.broken {
-		n += f.n
-	}
-	return n
-}
-
 // verdict says how the law fared: what is broken stays broken, whatever
 // else could not be read.
 func (l *law) verdict() reports.Invariant {

@@ -1,8 +1,6 @@
 package check
 
-import (
-	"encoding/hex"
-)
+import "encoding/hex"
 
 // order is what is known of one order, in 24 bytes.
 type order struct {
@@ -33,8 +31,6 @@ const (
 	toldNo  // its key was tried, and refused each time
 	untold  // its key was tried, without a certain answer
 )
-
-const terminal = confirmed | rejected | cancelled | parked
 
 func statusFact(status string) uint32 {
 	switch status {

@@ -159,11 +159,11 @@ func breakerTrips(s scope) reading {
 // What -1 in a time of a fault means.
 const (
 	unseen  = false // it was not seen: nothing is known
-	unended = true  // it did not end while it was watched: a lower bound is known
+	unended = true  // it did not end while it was watched: that is a lower bound
 )
 
 // faultTime reads a time of one fault, or the longest of all.
-func faultTime(value func(reports.Fault) int64, minusOne bool) func(scope) reading {
+func faultTime(value func(reports.Fault) int64, isBound bool) func(scope) reading {
 	return func(s scope) reading {
 		names := []string{s.fault}
 		if s.fault == "" {
@@ -187,7 +187,7 @@ func faultTime(value func(reports.Fault) int64, minusOne bool) func(scope) readi
 				r.value = max(r.value, float64(ms))
 				continue
 			}
-			if minusOne == unseen {
+			if !isBound {
 				return missing("the effect of %s was not seen", name)
 			}
 			watched := s.watched(f)

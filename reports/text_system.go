@@ -1,0 +1,158 @@
+package reports
+
+import (
+	"fmt"
+	"strings"
+)
+
+func consumersTable(p *page, r *Result) {
+	if len(r.Consumers) == 0 {
+		return
+	}
+	end := r.lastMS()
+	p.title("Consumers over %s", seconds(end))
+	t := &table{columns: []column{
+		{title: "group"}, {title: "max lag", right: true}, {title: "drained", right: true}, {title: "replicas", right: true},
+		{title: "lag over time", spare: true}, {title: "ready replicas over time", spare: true},
+	}}
+	width := max(16, min(48, (p.width-56)/2))
+	for _, c := range r.Consumers {
+		drained := took(c.DrainMS)
+		var lag, ready []step
+		for _, l := range c.Lag {
+			lag = append(lag, step{l.AtMS, l.Total})
+		}
+		fewest := c.MaxReplicas
+		for _, n := range c.Replicas {
+			ready = append(ready, step{n.AtMS, int64(n.Ready)})
+			fewest = min(fewest, n.Ready)
+		}
+		replicas := number(c.MaxReplicas)
+		if fewest != c.MaxReplicas {
+			replicas = fmt.Sprintf("%d..%d", fewest, c.MaxReplicas)
+		}
+		t.add(c.Group, number(c.MaxLag), drained, replicas, sparkline(lag, 0, end, width), sparkline(ready, 0, end, width))
+		if c.DrainMS < 0 {
+			t.paint(2, yellow)
+		}
+	}
+	t.render(p)
+}
+
+// lastMS is the last moment that the result tells of.
+func (r *Result) lastMS() (ms int64) {
+	for _, p := range r.Phases {
+		ms = max(ms, p.EndMS)
+	}
+	if n := len(r.Series.TMS); n > 0 {
+		ms = max(ms, r.Series.TMS[n-1])
+	}
+	for _, c := range r.Consumers {
+		if n := len(c.Lag); n > 0 {
+			ms = max(ms, c.Lag[n-1].AtMS)
+		}
+	}
+	return ms
+}
+
+// shownTransitions is how many changes of a breaker the text shows.
+const shownTransitions = 8
+
+func breakersTable(p *page, r *Result) {
+	if len(r.Breakers) == 0 {
+		return
+	}
+	p.title("Breakers")
+	t := &table{columns: []column{{title: "breaker"}, {title: "trips", right: true}, {title: "changes"}}}
+	for _, b := range r.Breakers {
+		changes := make([]string, 0, len(b.Transitions))
+		for _, c := range b.Transitions[:min(shownTransitions, len(b.Transitions))] {
+			changes = append(changes, seconds(c.AtMS)+" "+c.To)
+		}
+		if more := len(b.Transitions) - len(changes); more > 0 {
+			changes = append(changes, fmt.Sprintf("and %d more", more))
+		}
+		t.add(b.Name, number(b.Trips), strings.Join(changes, ", "))
+	}
+	t.render(p)
+}
+
+// shownProof is how many lines of proof the text shows of each fault.
+const shownProof = 3
+
+func faultsTable(p *page, r *Result) {
+	if len(r.Faults) == 0 {
+		return
+	}
+	p.title("Faults")
+	t := &table{columns: []column{
+		{title: "fault"}, {title: "what", spare: true}, {title: "planned", right: true}, {title: "seen from", right: true}, {title: "to", right: true},
+		{title: "detected", right: true}, {title: "recovered", right: true}, {title: "max lag", right: true, spare: true}, {title: "lag drained", right: true, spare: true},
+	}}
+	for _, f := range r.Faults {
+		from, to := "no effect", ""
+		detected, recovered, drained, lag := "", "", "", ""
+		if f.Effective {
+			from, to = seconds(f.Observed.StartMS), "stands"
+			if f.Observed.EndMS >= 0 {
+				to = seconds(f.Observed.EndMS)
+			}
+			detected, recovered, drained, lag = took(f.DetectMS), took(f.RecoverMS), took(f.LagDrainMS), number(f.MaxLag)
+		}
+		t.add(f.Name, f.Fault+" "+f.Target, seconds(f.Planned.StartMS), from, to, detected, recovered, lag, drained)
+		if !f.Effective {
+			t.paint(3, yellow)
+		}
+	}
+	t.render(p)
+	for _, f := range r.Faults {
+		for _, line := range f.Proof[:min(shownProof, len(f.Proof))] {
+			p.line(cut(fmt.Sprintf("%s%s: %s", indent, clean(f.Name), clean(line)), p.width))
+		}
+		if more := len(f.Proof) - shownProof; more > 0 {
+			p.line(fmt.Sprintf("%s%s: and %d more in %s", indent, clean(f.Name), more, ResultFile))
+		}
+		if f.Error != "" {
+			p.note(fmt.Sprintf("%s%s: ", indent, clean(f.Name)), f.Error, yellow)
+		}
+		if f.Effective && !f.Reverted {
+			p.line(indent + p.paint(cut(clean(f.Name)+": was not undone", p.width-len(indent)), yellow))
+		}
+	}
+}
+
+func gatesTable(p *page, r *Result) {
+	if len(r.Gates) == 0 {
+		return
+	}
+	p.title("Gates")
+	t := &table{columns: []column{{}, {title: "gate"}, {title: "value", right: true}, {title: "bound"}, {title: "metric"}}}
+	for _, g := range r.Gates {
+		metric := g.Metric
+		switch {
+		case g.During != "":
+			metric += " during " + g.During
+		case g.After != "":
+			metric += " after " + g.After
+		}
+		value := "-"
+		if g.Value != nil {
+			value = FormatValue(*g.Value, g.Unit)
+		}
+		t.add(g.Outcome, g.ID, value, g.Bound, metric)
+		switch g.Outcome {
+		case "pass":
+			t.paint(0, green)
+		case "fail":
+			t.paint(0, red)
+		default:
+			t.paint(0, yellow)
+		}
+	}
+	t.render(p)
+	for _, g := range r.Gates {
+		if g.Detail != "" {
+			p.note(fmt.Sprintf("%s%s: ", indent, clean(g.ID)), g.Detail, yellow)
+		}
+	}
+}
