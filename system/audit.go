@@ -75,7 +75,7 @@ func (s *Stack) auditBook(ctx context.Context, c Component, a Auditor) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() // it has only read
+	defer func() { _ = tx.Rollback() }() // it has only read
 	switch c {
 	case Order:
 		err = auditOrders(ctx, tx, a)

@@ -260,48 +260,6 @@ func (s *seat) lastWords() string {
 	return "; the end of its log:\n  " + strings.ReplaceAll(tail, "\n", "\n  ")
 }
 
-// keepProbing asks a process whether it is ready until ctx ends: often while
-// it is new, since others wait for it, and then at an easy pace.
-func (s *seat) keepProbing(ctx context.Context, p Process) {
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	for {
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			return
-		}
-		s.mu.Lock()
-		paused := s.paused
-		s.mu.Unlock()
-		var err error
-		if !paused {
-			err = s.probe(ctx, s.Admin)
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		every := 100 * time.Millisecond
-		s.update(func() {
-			switch {
-			case s.process != p || s.stopping || paused || s.paused:
-			case err != nil:
-				s.ready, s.detail = false, err.Error()
-			case !s.ready:
-				s.ready, s.wasReady, s.readyAt, s.detail = true, true, time.Now(), ""
-				s.log.Info("ready", "pid", p.PID(), "starts", s.starts)
-			}
-			switch {
-			case s.ready:
-				every = 250 * time.Millisecond
-			case time.Since(s.startedAt) < 500*time.Millisecond:
-				every = 10 * time.Millisecond
-			}
-		})
-		pause.Reset(every)
-	}
-}
-
 // state is what the seat is doing. The caller holds the lock.
 func (s *seat) state() State {
 	switch {

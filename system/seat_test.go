@@ -378,7 +378,7 @@ func TestStopKillsWhenTimeIsUp(t *testing.T) {
 
 func TestReadinessThatComesAndGoes(t *testing.T) {
 	var mu sync.Mutex
-	var answer error = errors.New("not yet")
+	answer := errors.New("not yet")
 	ready := func() error { mu.Lock(); defer mu.Unlock(); return answer }
 	say := func(err error) { mu.Lock(); defer mu.Unlock(); answer = err }
 	oneSeat(t, ready, func(t *testing.T, s *Stack, f *fakeFleet) {

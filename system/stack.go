@@ -126,8 +126,8 @@ func (s *Stack) unsettle() error {
 	return os.RemoveAll(s.cfg.Dir)
 }
 
-// stages are the components in the order of their start; those of one stage
-// start together, and end together in the opposite order.
+// stages are the components in the order of their start: those of one stage
+// start together.
 var stages = [][]Component{{Broker, Cache}, {Order, Inventory, Gateway}}
 
 // ends are the stages of an orderly end: first nobody comes in, then what is
@@ -139,9 +139,13 @@ func (s *Stack) raise(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bootLimit)
 	defer cancel()
 	for _, stage := range stages {
+		for _, c := range stage {
+			if err := s.resize(c, s.cfg.initial(c)); err != nil {
+				return err
+			}
+		}
 		first, ctx := errgroup.WithContext(ctx)
 		for _, c := range stage {
-			s.resize(c, s.cfg.initial(c))
 			for _, st := range s.of(c)[:s.cfg.initial(c)] {
 				first.Go(func() error { return st.awaitBoot(ctx) })
 			}

@@ -47,6 +47,7 @@ func TestOrderIsConfirmedInEveryBook(t *testing.T) {
 }
 
 func TestWhatIsKilledComesBackWithItsDataWhereItWas(t *testing.T) {
+	t.Parallel()
 	stack := boot(t, nil)
 	var ids []string
 	for _, c := range system.Components() {
@@ -113,6 +114,7 @@ func TestBooksAreReadWhileTheServicesAreDead(t *testing.T) {
 }
 
 func TestPausedReplicaStandsStillAndGoesOn(t *testing.T) {
+	t.Parallel()
 	stack := boot(t, nil)
 	if _, detail, err := stack.Pause(soon(t), "order-0"); err != nil || !strings.HasSuffix(detail, "is in state T") {
 		t.Fatalf("%q, %v", detail, err)
@@ -139,6 +141,7 @@ func TestPausedReplicaStandsStillAndGoesOn(t *testing.T) {
 }
 
 func TestRestartLosesNothing(t *testing.T) {
+	t.Parallel()
 	stack := boot(t, nil)
 	id := order(t, stack)
 	for _, c := range system.Components() {
@@ -154,6 +157,7 @@ func TestRestartLosesNothing(t *testing.T) {
 }
 
 func TestScaleOutAndIn(t *testing.T) {
+	t.Parallel()
 	stack := boot(t, nil)
 	for _, n := range []int{5, 1} {
 		began := time.Now()
@@ -185,6 +189,7 @@ func TestScaleOutAndIn(t *testing.T) {
 }
 
 func TestInventoryFollowsItsLag(t *testing.T) {
+	t.Parallel()
 	stack := boot(t, func(c *system.Config) {
 		c.Inventory.MaxReplicas = 3
 		c.Inventory.Work = 20 * time.Millisecond
