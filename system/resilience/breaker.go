@@ -176,6 +176,20 @@ func (b *Breaker) Snapshot() BreakerState {
 	}
 }
 
+// passes says whether a call made now would be let through.
+func (b *Breaker) passes() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch b.circuit.State() {
+	case circuitbreaker.OpenState:
+		return b.circuit.RemainingDelay() == 0 // it would be the probe
+	case circuitbreaker.HalfOpenState:
+		return false // the probe is under way
+	default:
+		return true
+	}
+}
+
 // acquire asks for a call, and says whether it is a probe and in which epoch
 // it was let through.
 func (b *Breaker) acquire() (probe bool, epoch uint64, ok bool) {

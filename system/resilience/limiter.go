@@ -2,7 +2,6 @@ package resilience
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -13,32 +12,40 @@ import (
 
 const (
 	// CachePatience bounds what a hanging cache may cost one request.
-	CachePatience = 50 * time.Millisecond
+	CachePatience = 100 * time.Millisecond
 	// localClients bounds the memory of the local fallback, in two halves.
 	localClients = 1 << 16
 	keyPrefix    = "ratelimit:"
 )
 
-// admitScript is gcra.admit, so that reading, deciding and writing are one
-// step for all gateways, on the cache's clock. KEYS[1] holds the tat;
-// ARGV[1] is the cost and ARGV[2] the burst in µs. It answers whether the
-// request is allowed (1 or 0) and the µs by which the tat is ahead of now.
-// Numbers are written with %.0f: Lua would shorten 16 digits to 1.7e+15. The
-// key expires with the debt it stands for, in the same step.
+// admitScript is gcra.admit for a batch of requests, so that reading,
+// deciding and writing are one step for all gateways, on the cache's clock.
+// Each of KEYS holds the tat of a client, who may be in the batch more than
+// once; ARGV[1] is the cost and ARGV[2] the burst in µs. For each it answers
+// whether the request is allowed (1 or 0) and the µs by which the tat is
+// ahead of now. Numbers are written with %.0f: Lua would shorten 16 digits to
+// 1.7e+15. A key expires with the debt it stands for, in the same step.
 var admitScript = redis.NewScript(`
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local cost, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
-local tat = tonumber(redis.call('GET', KEYS[1]) or now)
-if tat < now or tat > now + burst then
-  tat = now
+local answers = {}
+for i, key in ipairs(KEYS) do
+  local tat = tonumber(redis.call('GET', key) or now)
+  if tat < now or tat > now + burst then
+    tat = now
+  end
+  local next = tat + cost
+  if next - now > burst then
+    answers[2 * i - 1] = 0
+    answers[2 * i] = tat - now
+  else
+    redis.call('SET', key, string.format('%.0f', next), 'PX', string.format('%.0f', math.ceil((next - now) / 1000)))
+    answers[2 * i - 1] = 1
+    answers[2 * i] = next - now
+  end
 end
-local next = tat + cost
-if next - now > burst then
-  return {0, tat - now}
-end
-redis.call('SET', KEYS[1], string.format('%.0f', next), 'PX', string.format('%.0f', math.ceil((next - now) / 1000)))
-return {1, next - now}
+return answers
 `)
 
 // Limiter holds each client to a Limit, counted in a Redis cache that all
@@ -50,6 +57,10 @@ type Limiter struct {
 	client   *redis.Client
 	patience time.Duration // with the client's answer
 	breaker  *Breaker
+	turn     chan struct{} // held by the one batch that is asked at the cache
+
+	gathering sync.Mutex
+	batch     *batch // that still takes requests; nil: the next one opens it
 
 	mu     sync.Mutex
 	recent map[string]int64 // tat of each client while the cache is away
@@ -60,7 +71,7 @@ type Limiter struct {
 // limiter's own: once it is open, a dead cache costs no time. A nil client
 // limits locally.
 func NewLimiter(limit Limit, client *redis.Client, breaker *Breaker) *Limiter {
-	l := &Limiter{gcra: newGCRA(limit), client: client, breaker: breaker, recent: map[string]int64{}}
+	l := &Limiter{gcra: newGCRA(limit), client: client, breaker: breaker, turn: make(chan struct{}, 1), recent: map[string]int64{}}
 	if client != nil {
 		l.patience = client.Options().ReadTimeout
 	}
@@ -95,32 +106,12 @@ func NewCacheClient(addr string, patience time.Duration) *redis.Client {
 // Allow decides about one request of a client. It always decides: without the
 // cache it does so locally.
 func (l *Limiter) Allow(ctx context.Context, client string) Decision {
-	if l.client != nil {
-		var d Decision
-		err := l.breaker.Do(ctx, func(ctx context.Context) (err error) {
-			ctx, cancel := context.WithTimeout(ctx, l.patience)
-			defer cancel()
-			d, err = l.shared(ctx, client)
-			return err
-		})
-		if err == nil {
+	if l.client != nil && l.breaker.passes() {
+		if d, ok := l.shared(ctx, client); ok {
 			return d
 		}
 	}
 	return l.alone(client, time.Now().UnixMicro())
-}
-
-var errScriptAnswer = errors.New("rate limit script: unexpected answer")
-
-func (l *Limiter) shared(ctx context.Context, client string) (Decision, error) {
-	answer, err := admitScript.Run(ctx, l.client, []string{keyPrefix + client}, l.gcra.cost, l.gcra.burst).Int64Slice()
-	if err != nil {
-		return Decision{}, err
-	}
-	if len(answer) != 2 {
-		return Decision{}, errScriptAnswer
-	}
-	return l.gcra.decision(answer[0] == 1, answer[1]), nil
 }
 
 // alone decides without the cache at now, in µs of the Unix epoch.

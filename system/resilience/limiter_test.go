@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -197,6 +199,60 @@ func TestGatewaysShareTheLimit(t *testing.T) {
 	}
 }
 
+func TestRequestsAtTheSameTimeAreCountedEach(t *testing.T) {
+	cache := miniredis.RunT(t)
+	cache.SetTime(noon)
+	const limit = 100
+	var allowed, local atomic.Int32
+	var all sync.WaitGroup
+	for range 2 { // gateways
+		client := NewCacheClient(cache.Addr(), patient)
+		defer client.Close()
+		l := NewLimiter(Limit{limit, time.Hour}, client, NewBreaker("a->cache", BreakerConfig{Enabled: true}))
+		for range 2 * batchSize {
+			all.Go(func() {
+				d := l.Allow(context.Background(), "c")
+				if d.Allowed {
+					allowed.Add(1)
+				}
+				if d.Local {
+					local.Add(1)
+				}
+			})
+		}
+	}
+	all.Wait()
+	if allowed.Load() != limit || local.Load() != 0 {
+		t.Errorf("%d allowed, %d of all decided locally; want %d and 0", allowed.Load(), local.Load(), limit)
+	}
+}
+
+func TestClientThatHangsUpDoesNotSpoilItsBatch(t *testing.T) {
+	cache := miniredis.RunT(t)
+	cache.SetTime(noon)
+	client := NewCacheClient(cache.Addr(), patient)
+	defer client.Close()
+	l := NewLimiter(Limit{10, time.Hour}, client, NewBreaker("a->cache", BreakerConfig{Enabled: true}))
+	gone, hangUp := context.WithCancel(context.Background())
+	hangUp()
+	l.turn <- struct{}{} // another batch is at the cache
+	var all sync.WaitGroup
+	opener, _ := l.join("opener")
+	all.Go(func() {
+		if d := l.Allow(context.Background(), "c"); d.Local || d.Remaining != 9 {
+			t.Errorf("%+v, want counted by the cache", d)
+		}
+	})
+	for gathered := 1; gathered < 2; {
+		l.gathering.Lock()
+		gathered = len(opener.keys)
+		l.gathering.Unlock()
+	}
+	<-l.turn
+	l.ask(gone, opener)
+	all.Wait()
+}
+
 func TestCacheAwayFallsBackToTheLocalCount(t *testing.T) {
 	cache := miniredis.RunT(t)
 	client := NewCacheClient(cache.Addr(), patient)
@@ -251,10 +307,16 @@ func TestHangingCacheIsGivenUp(t *testing.T) {
 	defer client.Close()
 	guard := NewBreaker("a->cache", BreakerConfig{Enabled: true, Failures: 3, OpenFor: time.Hour})
 	l := NewLimiter(Limit{1000, time.Hour}, client, guard)
-	for range 500 { // 25 s if each waited for the cache
-		if d := l.Allow(context.Background(), "c"); !d.Allowed || !d.Local {
-			t.Fatalf("%+v, want allowed locally", d)
+	for range 10 { // 50 s if each of the 500 waited for the cache
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() {
+				if d := l.Allow(context.Background(), "c"); !d.Allowed || !d.Local {
+					t.Errorf("%+v, want allowed locally", d)
+				}
+			})
 		}
+		all.Wait()
 	}
 	if got := guard.Snapshot().State; got != "open" {
 		t.Errorf("breaker of the cache: %s, want open", got)

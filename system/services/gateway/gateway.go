@@ -33,7 +33,7 @@ import (
 
 // cacheBreaker guards the limiter's cache, whatever the scenario does with
 // the other breakers: without it, a hanging cache would slow every request.
-var cacheBreaker = resilience.BreakerConfig{Enabled: true, Failures: 5, OpenFor: time.Second}
+var cacheBreaker = resilience.BreakerConfig{Enabled: true, Failures: 3, OpenFor: time.Second}
 
 // gateway is the handler of the API.
 type gateway struct {
