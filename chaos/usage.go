@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/agnivade/levenshtein"
 )
 
 // UsageError says that a Spec asks for what can't be done. Nothing was
@@ -86,7 +88,7 @@ func (s Spec) component() (name string, replica bool) {
 func suggest(name string, known []string) string {
 	best, distance := "", len(name)/2+1
 	for _, k := range known {
-		if d := edits(name, k); d < distance {
+		if d := levenshtein.ComputeDistance(name, k); d < distance {
 			best, distance = k, d
 		}
 	}
@@ -94,24 +96,4 @@ func suggest(name string, known []string) string {
 		return "known: " + strings.Join(known, ", ")
 	}
 	return fmt.Sprintf("did you mean %q?", best)
-}
-
-// edits is the Levenshtein distance of two names.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }

@@ -3,17 +3,19 @@ package scenarios
 import (
 	"fmt"
 	"strings"
+
+	"github.com/agnivade/levenshtein"
 )
 
 // nearest returns the known name that the given one was probably meant to
 // be, "" if none is close. Close is at most a third of the longer name in
-// edits, and never everything.
+// edits, or two, and never everything.
 func nearest(name string, known []string) string {
 	best, bestEdits := "", -1
 	for _, k := range known {
-		edits := distance(strings.ToLower(name), strings.ToLower(k))
+		edits := levenshtein.ComputeDistance(strings.ToLower(name), strings.ToLower(k))
 		longer := max(len([]rune(name)), len([]rune(k)))
-		if edits > max(1, longer/3) || edits >= longer {
+		if edits > max(2, longer/3) || edits >= longer {
 			continue
 		}
 		if bestEdits < 0 || edits < bestEdits {
@@ -21,35 +23,6 @@ func nearest(name string, known []string) string {
 		}
 	}
 	return best
-}
-
-// distance is the Levenshtein distance with transpositions of neighbours:
-// the edits that turn a into b.
-func distance(a, b string) int {
-	s, t := []rune(a), []rune(b)
-	// A long wrong name is near to nothing; do not spend time on it.
-	if len(s) > 64 || len(t) > 64 {
-		return max(len(s), len(t))
-	}
-	before, last, row := make([]int, len(t)+1), make([]int, len(t)+1), make([]int, len(t)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := 1; i <= len(s); i++ {
-		row[0] = i
-		for j := 1; j <= len(t); j++ {
-			substitute := last[j-1]
-			if s[i-1] != t[j-1] {
-				substitute++
-			}
-			row[j] = min(substitute, last[j]+1, row[j-1]+1)
-			if i > 1 && j > 1 && s[i-1] == t[j-2] && s[i-2] == t[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, last, row = last, row, before
-	}
-	return last[len(t)]
 }
 
 // suggest is the hint for an unknown name: the nearest known one, or all of

@@ -19,19 +19,3 @@ func TestNearestNamesWhatWasProbablyMeant(t *testing.T) {
 		}
 	}
 }
-
-func TestDistanceCountsEdits(t *testing.T) {
-	for _, row := range []struct {
-		a, b string
-		want int
-	}{
-		{"", "", 0}, {"", "abc", 3}, {"kitten", "sitting", 3}, {"ab", "ba", 1}, {"rate", "rte", 1}, {"größe", "grösse", 2},
-	} {
-		if got := distance(row.a, row.b); got != row.want {
-			t.Errorf("distance(%q, %q) = %d, want %d", row.a, row.b, got, row.want)
-		}
-		if distance(row.a, row.b) != distance(row.b, row.a) {
-			t.Errorf("distance(%q, %q) depends on the order", row.a, row.b)
-		}
-	}
-}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/agnivade/levenshtein"
+
 	"github.com/ordbench/ordbench/reports"
 )
 
@@ -76,7 +78,7 @@ func nearestTo(name string) string {
 	best, distance := "", -1
 	for _, m := range registry {
 		for _, candidate := range expand(m.Name) {
-			if d := edits(name, candidate); distance < 0 || d < distance {
+			if d := levenshtein.ComputeDistance(name, candidate); distance < 0 || d < distance {
 				best, distance = candidate, d
 			}
 		}
@@ -95,24 +97,4 @@ func expand(pattern string) []string {
 		}
 	}
 	return []string{pattern}
-}
-
-// edits is the Levenshtein distance of two names.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }

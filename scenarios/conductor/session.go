@@ -137,7 +137,8 @@ func (s *Session) Verify(ctx context.Context) (control.Verification, error) {
 	if err := s.Stack.Audit(ctx, book); err != nil {
 		return control.Verification{}, fmt.Errorf("audit: %w", err)
 	}
-	found := book.Close(check.Closing{Drained: drain.Settled})
+	patterns := s.Stack.Config().Patterns
+	found := book.Close(check.Closing{Drained: drain.Settled, OutboxOn: patterns.Outbox, InboxOn: patterns.Inbox})
 	v := control.Verification{
 		Drained:    drain.Settled,
 		InFlight:   drain.String(),
