@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -317,7 +318,7 @@ ordbench_breaker_trips_total{breaker="gateway->inventory"} 0
 ordbench_breaker_trips_total{breaker="gateway->order"} 1
 `
 	got := httptest.NewRecorder()
-	telemetry.Admin{Registry: reg}.Handler().ServeHTTP(got, httptest.NewRequest("GET", "/metrics", nil))
+	telemetry.Admin{Registry: reg}.Handler().ServeHTTP(got, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), got.Body.String()); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
 	}

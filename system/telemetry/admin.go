@@ -103,7 +103,7 @@ func (a Admin) breakers(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Write(body.Bytes())
+	_, _ = w.Write(body.Bytes())
 }
 
 func text(w http.ResponseWriter, code int, line string) {

@@ -68,7 +68,7 @@ func TestAdminRoutes(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			row.admin.Handler().ServeHTTP(w, httptest.NewRequest("GET", row.path, nil))
+			row.admin.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, row.path, nil))
 			if w.Code != row.status || w.Body.String() != row.body {
 				t.Errorf("%d %q, want %d %q", w.Code, w.Body, row.status, row.body)
 			}
@@ -84,8 +84,8 @@ func TestReadinessCheckIsBounded(t *testing.T) {
 		return nil
 	}}
 	w := httptest.NewRecorder()
-	admin.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
-	if w.Code != 200 {
+	admin.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+	if w.Code != http.StatusOK {
 		t.Error(w.Body)
 	}
 }
@@ -100,7 +100,7 @@ func TestMetricsNameTheComponent(t *testing.T) {
 func scrape(t *testing.T, a Admin) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	a.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	a.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	return w.Body.String()
 }
 
@@ -122,7 +122,7 @@ func TestRequestsAreCountedByRouteAndCode(t *testing.T) {
 	}))
 	ask := func(ctx context.Context, path string) {
 		defer func() { recover() }()
-		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "GET", path, nil))
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil))
 	}
 	gone, hangUp := context.WithCancel(context.Background())
 	hangUp()
@@ -164,7 +164,7 @@ func TestAdminServesUntilItsContextEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	if res.StatusCode != 200 {
+	if res.StatusCode != http.StatusOK {
 		t.Errorf("ready: %d", res.StatusCode)
 	}
 	cancel()
@@ -188,8 +188,8 @@ func TestAdminSaysWhichAddressIsTaken(t *testing.T) {
 
 func BenchmarkRoute(b *testing.B) {
 	m := NewRequests(NewRegistry("order", "order-0"))
-	h := m.Route("GET /", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }))
-	r := httptest.NewRequest("GET", "/", nil)
+	h := m.Route("GET /", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	w := httptest.NewRecorder()
 	b.ReportAllocs()
 	for b.Loop() {

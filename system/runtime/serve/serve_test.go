@@ -133,7 +133,7 @@ func TestRunServesUntilItsContextEnds(t *testing.T) {
 	}
 	io.Copy(io.Discard, res.Body)
 	res.Body.Close()
-	if res.StatusCode != 200 {
+	if res.StatusCode != http.StatusOK {
 		t.Errorf("ready: %d", res.StatusCode)
 	}
 	cancel()

@@ -73,7 +73,7 @@ func TestAnswersForEachFailureOfAnUpstream(t *testing.T) {
 			502, "", "broken", ""},
 		{"an answer without end is cut off",
 			func(w http.ResponseWriter, r *http.Request) {
-				w.WriteHeader(200)
+				w.WriteHeader(http.StatusOK)
 				for chunk := make([]byte, 1<<16); ; {
 					if _, err := w.Write(chunk); err != nil {
 						return
@@ -86,22 +86,26 @@ func TestAnswersForEachFailureOfAnUpstream(t *testing.T) {
 		{"half an answer in time is unknown",
 			func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Length", "100")
-				w.WriteHeader(202)
+				w.WriteHeader(http.StatusAccepted)
 				http.NewResponseController(w).Flush()
 				hang(w, r)
 			}, 500 * time.Millisecond,
 			504, "", "timeout", ""},
 		{"a 5xx passes as it is",
-			func(w http.ResponseWriter, r *http.Request) { http.Error(w, "disk full", 500) }, 0,
+			func(w http.ResponseWriter, r *http.Request) {
+				http.Error(w, "disk full", http.StatusInternalServerError)
+			}, 0,
 			500, "", "", "disk full\n"},
 		{"a service may refuse by itself",
 			func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set(refusedBy, "shedding")
-				http.Error(w, "too much", 503)
+				http.Error(w, "too much", http.StatusServiceUnavailable)
 			}, 0,
 			503, "shedding", "", "too much\n"},
 		{"a 4xx passes as it is",
-			func(w http.ResponseWriter, r *http.Request) { http.Error(w, "another payload", 422) }, 0,
+			func(w http.ResponseWriter, r *http.Request) {
+				http.Error(w, "another payload", http.StatusUnprocessableEntity)
+			}, 0,
 			422, "", "", "another payload\n"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -232,7 +236,7 @@ func TestOpenBreakerRefusesWithoutAsking(t *testing.T) {
 	var hits atomic.Int32
 	e := start(t, []string{service(t, func(w http.ResponseWriter, _ *http.Request) {
 		hits.Add(1)
-		http.Error(w, "ill", 500)
+		http.Error(w, "ill", http.StatusInternalServerError)
 	})}, func(c *Config, _ *limits) { c.Breaker.Failures = 3 })
 	for range 3 {
 		if got := post(t, e, order); got.status != 500 {
@@ -251,7 +255,7 @@ func TestOpenBreakerRefusesWithoutAsking(t *testing.T) {
 
 func TestClientErrorsNeverOpenTheBreaker(t *testing.T) {
 	e := start(t, []string{service(t, func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, "no such order", 404)
+		http.Error(w, "no such order", http.StatusNotFound)
 	})}, func(c *Config, _ *limits) { c.Breaker.Failures = 1 })
 	for range 10 {
 		if got := ask(t, e, "GET", "/orders/1", ""); got.status != 404 {
@@ -271,7 +275,7 @@ func TestClientsThatHangUpDoNotOpenTheBreaker(t *testing.T) {
 	arrived := make(chan struct{})
 	gone := make(chan struct{})
 	e := start(t, []string{service(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == "POST" {
+		if r.Method == http.MethodPost {
 			arrived <- struct{}{}
 			hang(w, r)
 			gone <- struct{}{}
@@ -281,7 +285,7 @@ func TestClientsThatHangUpDoNotOpenTheBreaker(t *testing.T) {
 	})}, func(c *Config, _ *limits) { c.Breaker.Failures = 1 })
 	for range 3 {
 		ctx, cancel := context.WithCancel(context.Background())
-		req, err := http.NewRequestWithContext(ctx, "POST", e.url+"/orders", strings.NewReader(order))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url+"/orders", strings.NewReader(order))
 		if err != nil {
 			t.Fatal(err)
 		}

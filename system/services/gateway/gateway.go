@@ -99,7 +99,7 @@ func (g *gateway) guard(dependency string, cfg resilience.BreakerConfig) *resili
 func (g *gateway) close() {
 	g.transport.CloseIdleConnections()
 	if g.cache != nil {
-		g.cache.Close()
+		_ = g.cache.Close()
 	}
 }
 

@@ -40,7 +40,7 @@ func (p problem) write(w http.ResponseWriter) {
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	h["Cache-Control"] = []string{"no-store"}
 	w.WriteHeader(p.Status)
-	w.Write(body)
+	_, _ = w.Write(body) // a client that went away needs no answer
 }
 
 // seconds rounds up, at least to 1: a client that comes back too early is

@@ -98,9 +98,11 @@ func answerOn(ctx context.Context, l net.Listener, srv *http.Server, grace time.
 	defer cancel()
 	err := srv.Shutdown(stop)
 	if err != nil {
-		srv.Close()
+		_ = srv.Close() // what is left is cut off
 	}
-	<-ended
+	if closed := <-ended; err == nil && !errors.Is(closed, http.ErrServerClosed) {
+		err = closed
+	}
 	if err != nil {
 		return fmt.Errorf("gateway: shut down %s: %w", l.Addr(), err)
 	}

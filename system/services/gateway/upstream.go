@@ -114,7 +114,7 @@ func (u *upstream) do(ctx context.Context, c call) (answer, error) {
 		}
 		return nil
 	})
-	if err == errServer {
+	if errors.Is(err, errServer) {
 		err = nil
 	}
 	return a, err
