@@ -15,6 +15,9 @@ import (
 // to its parent: the lease does, unless the child stands still.
 func bound() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
+// yield does nothing: on these systems niceness belongs to the whole process.
+func yield() {}
+
 // stoppedInTable tells whether c stands still.
 func stoppedInTable(c *child) (stopped bool, state string, err error) {
 	if c.table == nil {

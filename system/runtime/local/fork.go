@@ -25,6 +25,7 @@ var forks = sync.OnceValue(func() chan<- request {
 	requests := make(chan request)
 	go func() {
 		runtime.LockOSThread()
+		yield()
 		for r := range requests {
 			r.answer <- r.cmd.Start()
 		}
