@@ -49,7 +49,7 @@ The first Ctrl-C stops the load and reports; the second tears down at once.
   ordbench run steady ramp --json > results.json`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completeScenarios,
-		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) },
+		RunE:              o.run,
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.out, "out", "o", defaultOut, "directory for results")

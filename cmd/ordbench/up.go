@@ -118,7 +118,8 @@ func (o *upOptions) foreground(cmd *cobra.Command, args []string) error {
 		}
 		return err
 	}
-	defer session.Close(ctx)
+	// The error is that of the Close below; this one is for the ways out before it.
+	defer func() { _ = session.Close(ctx) }()
 	o.welcome(cmd.OutOrStdout(), session.Info, session.Stack.Status(ctx), time.Since(began))
 	select {
 	case <-interrupt:
@@ -176,8 +177,11 @@ func (o *upOptions) background(cmd *cobra.Command, args []string) error {
 	if err := proc.Start(); err != nil {
 		return fmt.Errorf("start in the background: %w", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- proc.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		_ = proc.Wait() // how it ended stands in ProcessState
+		close(ended)
+	}()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 
@@ -33,12 +34,12 @@ not lost.`,
 			if err != nil {
 				return err
 			}
+			write := printVerification
 			if asJSON {
-				if err := printJSON(cmd.OutOrStdout(), v); err != nil {
-					return err
-				}
-			} else {
-				printVerification(cmd, v)
+				write = func(w io.Writer, v control.Verification) error { return printJSON(w, v) }
+			}
+			if err := write(cmd.OutOrStdout(), v); err != nil {
+				return err
 			}
 			if v.Outcome != reports.Pass {
 				return &outcomeError{v.Outcome}
@@ -51,8 +52,7 @@ not lost.`,
 	return cmd
 }
 
-func printVerification(cmd *cobra.Command, v control.Verification) {
-	w := cmd.OutOrStdout()
+func printVerification(w io.Writer, v control.Verification) error {
 	fmt.Fprintf(w, "%s  %s\n\n", strings.ToUpper(string(v.Outcome)), v.Reason)
 	o := v.Orders
 	fmt.Fprintf(w, "orders %d: completed %d, rejected by stock %d, pending %d, parked %d; lost %d, doubled %d\n",
@@ -68,5 +68,5 @@ func printVerification(cmd *cobra.Command, v control.Verification) {
 			fmt.Fprintf(tw, "\t\t%s\n", id)
 		}
 	}
-	tw.Flush()
+	return tw.Flush()
 }

@@ -111,8 +111,8 @@ func (r *run) play(ctx context.Context) (*reports.Result, error) {
 	if err := r.boot(ctx, slog.New(slog.NewJSONHandler(logFile, nil))); err != nil {
 		return nil, err
 	}
-	// Whatever comes, the stack goes.
-	defer r.session.Close(ctx)
+	// Whatever comes, the stack goes. The error is that of the Close below.
+	defer func() { _ = r.session.Close(ctx) }()
 
 	if err := r.drive(ctx); err != nil {
 		return nil, err

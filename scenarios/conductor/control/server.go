@@ -40,7 +40,7 @@ func Listen(id string) (net.Listener, error) {
 		err = os.Rename(hidden, path)
 	}
 	if err != nil {
-		l.Close()
+		_ = l.Close() // the error above says more
 		os.Remove(hidden)
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
