@@ -9,13 +9,13 @@ import (
 
 // nearest returns the known name that the given one was probably meant to
 // be, "" if none is close. Close is at most a third of the longer name in
-// edits, or two, and never everything.
+// edits, or two, and less than half of it.
 func nearest(name string, known []string) string {
 	best, bestEdits := "", -1
 	for _, k := range known {
 		edits := levenshtein.ComputeDistance(strings.ToLower(name), strings.ToLower(k))
 		longer := max(len([]rune(name)), len([]rune(k)))
-		if edits > max(2, longer/3) || edits >= longer {
+		if edits > max(2, longer/3) || 2*edits >= longer {
 			continue
 		}
 		if bestEdits < 0 || edits < bestEdits {

@@ -27,6 +27,7 @@ type progress struct {
 	last  atomic.Pointer[conductor.Progress]
 	wrote time.Time
 	stage conductor.Stage
+	plan  string // what is about to be played, until it is shown
 }
 
 func newProgress(stderr io.Writer, quiet bool) *progress {
@@ -47,7 +48,8 @@ func newProgress(stderr io.Writer, quiet bool) *progress {
 	return p
 }
 
-// scenario says what is about to be played.
+// scenario takes down what is about to be played. It is shown when that
+// begins: a run that can't begin should say only why.
 func (p *progress) scenario(s *scenarios.Scenario, runtime string) {
 	if p.out == nil {
 		return
@@ -55,13 +57,17 @@ func (p *progress) scenario(s *scenarios.Scenario, runtime string) {
 	var text strings.Builder
 	_ = s.Summary().Write(&text) // a builder takes everything
 	fmt.Fprintf(&text, "runtime %s, seed %d", runtime, s.Seed)
-	p.line(text.String())
+	p.plan = text.String()
 }
 
 // Progress shows one look at the run.
 func (p *progress) Progress(now conductor.Progress) {
 	if p.out == nil {
 		return
+	}
+	if p.plan != "" {
+		p.line(p.plan)
+		p.plan = ""
 	}
 	p.last.Store(&now)
 	if p.bar != nil {

@@ -3,6 +3,7 @@ package conductor
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -76,11 +77,15 @@ func (r *run) tellFaults(told int) int {
 		}
 	}
 	for _, rec := range r.session.Faults.Records() {
+		many := ""
+		if n := len(rec.Replicas); n > 1 {
+			many = fmt.Sprintf("%d replicas, first ", n)
+		}
 		if !rec.Started.IsZero() && len(rec.Proof) > 0 {
-			say("%s: %s hit %s, %s", rec.Spec.Name, rec.Spec.Fault, replicas(rec.Replicas), rec.Proof[0])
+			say("%s: %s%s", rec.Spec.Name, many, withoutTime(rec.Proof[0]))
 		}
 		if !rec.Ended.IsZero() && len(rec.Proof) > 1 {
-			say("%s: over after %s, %s", rec.Spec.Name, rec.Ended.Sub(rec.Started).Round(time.Millisecond), rec.Proof[len(rec.Proof)-1])
+			say("%s: over after %s; %s", rec.Spec.Name, rec.Ended.Sub(rec.Started).Round(10*time.Millisecond), withoutTime(rec.Proof[len(rec.Proof)-1]))
 		}
 		if rec.Error != "" {
 			say("%s: %s", rec.Spec.Name, rec.Error)
@@ -89,12 +94,10 @@ func (r *run) tellFaults(told int) int {
 	return max(told, lines)
 }
 
-// replicas names one replica, and counts several.
-func replicas(names []string) string {
-	if len(names) == 1 {
-		return names[0]
-	}
-	return fmt.Sprintf("%d replicas", len(names))
+// withoutTime drops the time of day from a proof: the line has one already.
+func withoutTime(proof string) string {
+	_, detail, _ := strings.Cut(proof, " ")
+	return detail
 }
 
 // progress tells the reporter what a look shows.
