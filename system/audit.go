@@ -20,18 +20,32 @@ const Undecodable = "undecodable"
 // the stock with its movements, both outboxes and all that is in the topics.
 // It reads the databases and the broker themselves, not the services' word,
 // and works with any of the services down. Each database is read as it was at
-// one moment; what moves meanwhile may stand in one book and not yet in the
-// next, so the books agree only when the system is drained.
+// one moment, and effects are read before what caused them: in a system that
+// moves, an effect without its cause is wrong at once, while a cause without
+// its effect may only be on its way. ctx should have a deadline: a broker that
+// is away is waited for.
 func (s *Stack) Audit(ctx context.Context, a Auditor) error {
-	for _, c := range bookkeepers {
+	topic := func(name string) error {
+		err := bus.ReadTopic(ctx, s.fleet.Brokers(), name, func(m bus.Message) error { return a.Event(eventRow(m)) })
+		if err != nil {
+			return fmt.Errorf("audit %s: %w", name, err)
+		}
+		return nil
+	}
+	book := func(c Component) error {
 		if err := s.auditBook(ctx, c, a); err != nil {
 			return fmt.Errorf("audit the books of %s: %w", c, err)
 		}
+		return nil
 	}
-	for _, topic := range []string{events.OrdersTopic, events.InventoryTopic} {
-		err := bus.ReadTopic(ctx, s.fleet.Brokers(), topic, func(m bus.Message) error { return a.Event(eventRow(m)) })
-		if err != nil {
-			return fmt.Errorf("audit %s: %w", topic, err)
+	for _, read := range []func() error{
+		func() error { return topic(events.InventoryTopic) },
+		func() error { return book(Inventory) },
+		func() error { return topic(events.OrdersTopic) },
+		func() error { return book(Order) },
+	} {
+		if err := read(); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -64,6 +64,9 @@ func printVerification(w io.Writer, v control.Verification) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, inv := range v.Invariants {
 		fmt.Fprintf(tw, "%s\t%s\t%s\n", inv.Outcome, inv.ID, inv.Detail)
+		if inv.Outcome != reports.Broken {
+			continue // what is on its way is no evidence
+		}
 		for _, id := range inv.Evidence {
 			fmt.Fprintf(tw, "\t\t%s\n", id)
 		}

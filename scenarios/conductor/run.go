@@ -64,7 +64,6 @@ func NewID(name string) string {
 // everything is torn down at once.
 func Run(ctx context.Context, o Options) (*reports.Result, string, error) {
 	began := time.Now()
-	sweep(o.Out)
 	dir, err := newRunDir(o.Out, o.Scenario.Name, began)
 	if err != nil {
 		return nil, "", err
@@ -268,7 +267,9 @@ func (r *run) settle(ctx context.Context) error {
 		r.trouble("read the ledger of attempts: %v", closing.LedgerErr)
 	}
 	r.done = newCompletions(book, r.start, r.report)
-	if closing.AuditErr = r.session.Stack.Audit(ctx, r.done); closing.AuditErr != nil {
+	auditing, cancel := context.WithTimeout(ctx, auditLimit)
+	defer cancel()
+	if closing.AuditErr = r.session.Stack.Audit(auditing, r.done); closing.AuditErr != nil {
 		r.trouble("audit: %v", closing.AuditErr)
 	}
 	r.found = book.Close(closing)

@@ -31,7 +31,8 @@ const (
 	logsDir = "logs"
 
 	closeLimit  = 30 * time.Second
-	verifyLimit = 10 * time.Second
+	verifyLimit = 10 * time.Second // for orders on their way to arrive
+	auditLimit  = 2 * time.Minute  // a broker that does not come back must not hold a verdict up for ever
 )
 
 // Session is a stack that is up, with its faults and its control socket.
@@ -49,9 +50,11 @@ type Session struct {
 	served    chan error
 }
 
-// Open boots a stack and answers for it on a control socket. What is not set
-// in cfg.Dir and cfg.LogDir goes below info.Dir.
+// Open boots a stack and answers for it on a control socket. Its data and
+// logs go below info.Dir, <out>/<name>/<instance>; data that killed stacks
+// left below the same <out> are removed.
 func Open(ctx context.Context, rt system.Runtime, cfg system.Config, info control.Info, log *slog.Logger) (*Session, error) {
+	sweep(filepath.Dir(filepath.Dir(info.Dir)))
 	cfg.Dir = filepath.Join(info.Dir, dataDir)
 	cfg.LogDir = filepath.Join(info.Dir, logsDir)
 	for _, dir := range []string{cfg.Dir, cfg.LogDir} {
@@ -134,7 +137,9 @@ func (s *Session) Verify(ctx context.Context) (control.Verification, error) {
 		return control.Verification{}, err
 	}
 	book := check.NewBook(check.Options{})
-	if err := s.Stack.Audit(ctx, book); err != nil {
+	auditing, cancel := context.WithTimeout(ctx, auditLimit)
+	defer cancel()
+	if err := s.Stack.Audit(auditing, book); err != nil {
 		return control.Verification{}, fmt.Errorf("audit: %w", err)
 	}
 	patterns := s.Stack.Config().Patterns
@@ -148,7 +153,9 @@ func (s *Session) Verify(ctx context.Context) (control.Verification, error) {
 	verdict := judge(judgement{orders: found.Orders, invariants: found.Invariants, drain: drain})
 	v.Outcome, v.Reason = verdict.Outcome, verdict.Reason
 	switch {
-	case found.Orders.Accepted == 0 && v.Outcome == reports.Inconclusive:
+	case v.Outcome == reports.Inconclusive && !drain.Settled:
+		v.Reason = "nothing is wrong so far, but orders are on their way: " + drain.String()
+	case v.Outcome == reports.Inconclusive && found.Orders.Accepted == 0:
 		v.Reason = "no order was placed yet: there is nothing to verify"
 	case v.Outcome == reports.Pass:
 		v.Reason = fmt.Sprintf("the books of %s balance", counted(int(found.Orders.Accepted), "order"))
