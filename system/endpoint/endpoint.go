@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -29,40 +30,54 @@ type Reservation struct {
 // Reserve binds addr, "host:port" with an IPv4 host; port 0 takes a free one.
 // The error says which address is taken.
 func Reserve(addr string) (*Reservation, error) {
+	r, err := reserve(addr)
+	if err != nil {
+		return nil, fmt.Errorf("reserve %s: %w", addr, err)
+	}
+	return r, nil
+}
+
+func reserve(addr string) (*Reservation, error) {
 	tcp, err := net.ResolveTCPAddr("tcp4", addr)
 	if err != nil {
-		return nil, fmt.Errorf("reserve %s: %w", addr, err)
+		return nil, err
 	}
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-	if err != nil {
-		return nil, fmt.Errorf("reserve %s: %w", addr, err)
-	}
-	unix.CloseOnExec(fd)
-	sa := &unix.SockaddrInet4{Port: tcp.Port}
-	copy(sa.Addr[:], tcp.IP.To4())
 	if tcp.Port != 0 {
 		// SO_REUSEPORT would let two stacks of one user share a fixed port.
 		if err := probe(addr); err != nil {
-			unix.Close(fd)
-			return nil, fmt.Errorf("reserve %s: %w", addr, err)
+			return nil, err
 		}
 	}
-	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
-	if err == nil {
-		err = unix.Bind(fd, sa)
-	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("reserve %s: %w", addr, err)
+		return nil, err
+	}
+	unix.CloseOnExec(fd)
+	bound, err := bind(fd, tcp)
+	if err != nil {
+		_ = unix.Close(fd) // why there is no reservation says more
+		return nil, err
+	}
+	return &Reservation{fd: fd, addr: bound}, nil
+}
+
+// bind gives fd the address, to be shared with who listens on it later, and
+// returns it with its port.
+func bind(fd int, addr *net.TCPAddr) (string, error) {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+		return "", err
+	}
+	sa := &unix.SockaddrInet4{Port: addr.Port}
+	copy(sa.Addr[:], addr.IP.To4())
+	if err := unix.Bind(fd, sa); err != nil {
+		return "", err
 	}
 	bound, err := unix.Getsockname(fd)
 	if err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("reserve %s: %w", addr, err)
+		return "", err
 	}
 	in4 := bound.(*unix.SockaddrInet4)
-	host := net.IP(in4.Addr[:]).String()
-	return &Reservation{fd: fd, addr: net.JoinHostPort(host, fmt.Sprint(in4.Port))}, nil
+	return net.JoinHostPort(net.IP(in4.Addr[:]).String(), strconv.Itoa(in4.Port)), nil
 }
 
 // probe fails when any other socket holds addr.
