@@ -12,11 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"strconv"
-	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -113,63 +110,4 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
 	return l, nil
-}
-
-// Serve answers on l with h until ctx ends, then lets open requests finish
-// for at most grace. It closes l. The error is nil after an orderly end.
-func Serve(ctx context.Context, l net.Listener, h http.Handler, grace time.Duration) error {
-	unused := unusedConns{conns: map[net.Conn]bool{}}
-	srv := &http.Server{
-		Handler:           h,
-		ConnState:         unused.note,
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- srv.Serve(l) }()
-	select {
-	case err := <-ended:
-		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
-	case <-ctx.Done():
-	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer cancel()
-	unused.close()
-	err := srv.Shutdown(stop)
-	<-ended
-	if err != nil {
-		return fmt.Errorf("shut down %s: %w", l.Addr(), err)
-	}
-	return nil
-}
-
-// unusedConns are connections that have not sent a byte yet: those that a
-// client keeps in reserve. Shutdown alone would wait five seconds for each.
-type unusedConns struct {
-	mu     sync.Mutex
-	conns  map[net.Conn]bool
-	closed bool
-}
-
-func (u *unusedConns) note(c net.Conn, state http.ConnState) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	switch {
-	case state != http.StateNew:
-		delete(u.conns, c)
-	case u.closed:
-		c.Close()
-	default:
-		u.conns[c] = true
-	}
-}
-
-func (u *unusedConns) close() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.closed = true
-	for c := range u.conns {
-		c.Close()
-	}
 }

@@ -79,7 +79,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	back.Go(func() error { return orderly(backCtx, bus.RunRelay(backCtx, stock.db, pub, log)) })
 
 	front.Go(func() error {
-		return endpoint.Serve(frontCtx, l, api.handler(telemetry.NewRequests(reg)), cfg.Grace)
+		return endpoint.Serve(frontCtx, l, endpoint.NewServer(api.handler(telemetry.NewRequests(reg))), cfg.Grace)
 	})
 	front.Go(func() error {
 		topics := []string{events.OrdersTopic, events.InventoryTopic}
