@@ -1,5 +1,6 @@
 // Package endpoint keeps TCP addresses: Reserve holds one for the life of a
-// stack, Listen and Serve use it for the life of a process.
+// stack, Listen and Serve use it for the life of a process. Problem and
+// WriteJSON are how all services answer there.
 //
 // A reserved address is bound but not listening, so a connection to it is
 // refused while its process is down, yet no other program and no outgoing
