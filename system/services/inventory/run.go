@@ -20,7 +20,6 @@ import (
 	"github.com/ordbench/ordbench/system/bus"
 	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/events"
-	"github.com/ordbench/ordbench/system/store"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -103,7 +102,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	deadline, cancel := context.WithTimeout(backCtx, cfg.Grace)
 	defer cancel()
 	err = front.Wait()
-	published(deadline, stock.db)
+	stock.db.AwaitPublished(deadline)
 	endBack()
 	return errors.Join(err, back.Wait(), pub.Close(), stock.db.Close())
 }
@@ -114,29 +113,4 @@ func orderly(ctx context.Context, err error) error {
 		return nil
 	}
 	return err
-}
-
-// published waits until the events that are in the outbox now are published,
-// by the relay of this replica or of another. It gives up soon: while the
-// broker is away the outbox keeps them, and who starts next publishes them.
-func published(ctx context.Context, db *store.DB) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	var newest int64
-	if err := db.QueryRow(ctx, `SELECT COALESCE(MAX(id), 0) FROM outbox`).Scan(&newest); err != nil {
-		return
-	}
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for {
-		oldest, err := db.Pending(ctx, 1)
-		if err != nil || len(oldest) == 0 || oldest[0].ID > newest {
-			return
-		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return
-		}
-	}
 }

@@ -11,14 +11,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ordbench/ordbench/system/bus"
 	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/events"
-	"github.com/ordbench/ordbench/system/store"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -74,7 +72,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	})
 	var settle func(context.Context) // waits until every promised event is published
 	if cfg.Outbox {
-		settle = func(ctx context.Context) { published(ctx, book.db) }
+		settle = book.db.AwaitPublished
 		back.Go(func() error { return orderly(backCtx, bus.RunRelay(backCtx, book.db, pub, log)) })
 	} else {
 		dual := newDualWrite(pub.Publish, metrics.lost, log)
@@ -128,29 +126,4 @@ func orderly(ctx context.Context, err error) error {
 		return nil
 	}
 	return err
-}
-
-// published waits until the events that are in the outbox now are published,
-// by the relay of this replica or of another. It gives up soon: while the
-// broker is away the outbox keeps them, and who starts next publishes them.
-func published(ctx context.Context, db *store.DB) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	var newest int64
-	if err := db.QueryRow(ctx, `SELECT COALESCE(MAX(id), 0) FROM outbox`).Scan(&newest); err != nil {
-		return
-	}
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for {
-		oldest, err := db.Pending(ctx, 1)
-		if err != nil || len(oldest) == 0 || oldest[0].ID > newest {
-			return
-		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return
-		}
-	}
 }
