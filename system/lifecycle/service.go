@@ -1,6 +1,7 @@
 // Package lifecycle keeps the order in which a service lives and ends. Make
 // its Readiness with WaitFor, for the health endpoint, and call Service.Run,
-// which blocks until all of it has ended.
+// which blocks until all of it has ended. Problems is for the Validate of its
+// config, before that.
 //
 // The invariant is that nothing is promised that nobody is left to keep. So,
 // whatever brings the end about: first the replica says that it is not ready,
