@@ -1,5 +1,6 @@
 // Package endpoint keeps TCP addresses: Reserve holds one for the life of a
-// stack, Listen and Serve use it for the life of a process.
+// stack, Listen and Serve use it for the life of a process. Problem and
+// WriteJSON are how all services answer there.
 //
 // A reserved address is bound but not listening, so a connection to it is
 // refused while its process is down, yet no other program and no outgoing
@@ -12,10 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"sync"
+	"strconv"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,40 +28,54 @@ type Reservation struct {
 // Reserve binds addr, "host:port" with an IPv4 host; port 0 takes a free one.
 // The error says which address is taken.
 func Reserve(addr string) (*Reservation, error) {
+	r, err := reserve(addr)
+	if err != nil {
+		return nil, fmt.Errorf("reserve %s: %w", addr, err)
+	}
+	return r, nil
+}
+
+func reserve(addr string) (*Reservation, error) {
 	tcp, err := net.ResolveTCPAddr("tcp4", addr)
 	if err != nil {
-		return nil, fmt.Errorf("reserve %s: %w", addr, err)
+		return nil, err
 	}
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-	if err != nil {
-		return nil, fmt.Errorf("reserve %s: %w", addr, err)
-	}
-	unix.CloseOnExec(fd)
-	sa := &unix.SockaddrInet4{Port: tcp.Port}
-	copy(sa.Addr[:], tcp.IP.To4())
 	if tcp.Port != 0 {
 		// SO_REUSEPORT would let two stacks of one user share a fixed port.
 		if err := probe(addr); err != nil {
-			unix.Close(fd)
-			return nil, fmt.Errorf("reserve %s: %w", addr, err)
+			return nil, err
 		}
 	}
-	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
-	if err == nil {
-		err = unix.Bind(fd, sa)
-	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("reserve %s: %w", addr, err)
+		return nil, err
+	}
+	unix.CloseOnExec(fd)
+	bound, err := bind(fd, tcp)
+	if err != nil {
+		_ = unix.Close(fd) // why there is no reservation says more
+		return nil, err
+	}
+	return &Reservation{fd: fd, addr: bound}, nil
+}
+
+// bind gives fd the address, to be shared with who listens on it later, and
+// returns it with its port.
+func bind(fd int, addr *net.TCPAddr) (string, error) {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+		return "", err
+	}
+	sa := &unix.SockaddrInet4{Port: addr.Port}
+	copy(sa.Addr[:], addr.IP.To4())
+	if err := unix.Bind(fd, sa); err != nil {
+		return "", err
 	}
 	bound, err := unix.Getsockname(fd)
 	if err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("reserve %s: %w", addr, err)
+		return "", err
 	}
 	in4 := bound.(*unix.SockaddrInet4)
-	host := net.IP(in4.Addr[:]).String()
-	return &Reservation{fd: fd, addr: net.JoinHostPort(host, fmt.Sprint(in4.Port))}, nil
+	return net.JoinHostPort(net.IP(in4.Addr[:]).String(), strconv.Itoa(in4.Port)), nil
 }
 
 // probe fails when any other socket holds addr.
@@ -98,63 +111,4 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
 	return l, nil
-}
-
-// Serve answers on l with h until ctx ends, then lets open requests finish
-// for at most grace. It closes l. The error is nil after an orderly end.
-func Serve(ctx context.Context, l net.Listener, h http.Handler, grace time.Duration) error {
-	unused := unusedConns{conns: map[net.Conn]bool{}}
-	srv := &http.Server{
-		Handler:           h,
-		ConnState:         unused.note,
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- srv.Serve(l) }()
-	select {
-	case err := <-ended:
-		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
-	case <-ctx.Done():
-	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer cancel()
-	unused.close()
-	err := srv.Shutdown(stop)
-	<-ended
-	if err != nil {
-		return fmt.Errorf("shut down %s: %w", l.Addr(), err)
-	}
-	return nil
-}
-
-// unusedConns are connections that have not sent a byte yet: those that a
-// client keeps in reserve. Shutdown alone would wait five seconds for each.
-type unusedConns struct {
-	mu     sync.Mutex
-	conns  map[net.Conn]bool
-	closed bool
-}
-
-func (u *unusedConns) note(c net.Conn, state http.ConnState) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	switch {
-	case state != http.StateNew:
-		delete(u.conns, c)
-	case u.closed:
-		c.Close()
-	default:
-		u.conns[c] = true
-	}
-}
-
-func (u *unusedConns) close() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.closed = true
-	for c := range u.conns {
-		c.Close()
-	}
 }

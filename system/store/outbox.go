@@ -95,3 +95,32 @@ func (db *DB) MarkPublished(ctx context.Context, ids []int64) error {
 // Wake carries a token after this process committed outbox rows. Rows of
 // other processes do not wake: whoever publishes for all looks by itself too.
 func (db *DB) Wake() <-chan struct{} { return db.wake }
+
+// publishedWithin is how long AwaitPublished waits at the most.
+const publishedWithin = time.Second
+
+// AwaitPublished waits until the events that are in the outbox now are
+// published, by the relay of this process or of another. It gives up soon,
+// without an error: while the broker is away the outbox keeps them, and who
+// starts next publishes them.
+func (db *DB) AwaitPublished(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, publishedWithin)
+	defer cancel()
+	var newest int64
+	if err := db.QueryRow(ctx, `SELECT COALESCE(MAX(id), 0) FROM outbox`).Scan(&newest); err != nil {
+		return
+	}
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for {
+		oldest, err := db.Pending(ctx, 1)
+		if err != nil || len(oldest) == 0 || oldest[0].ID > newest {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

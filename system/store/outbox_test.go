@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func enqueue(n int) func(*Tx) error {
@@ -145,6 +147,51 @@ func TestOutboxIsReadThroughItsPartialIndex(t *testing.T) {
 	if got := strings.Join(plan, "; "); !strings.Contains(got, "outbox_unpublished") || strings.Contains(got, "TEMP B-TREE") {
 		t.Errorf("plan %q", got)
 	}
+}
+
+func TestAwaitPublishedWaitsForWhatIsThereNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := opened(t)
+		db.AwaitPublished(t.Context()) // nothing to wait for
+		for i := range 2 {
+			if err := db.Write(t.Context(), enqueue(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pending, err := db.Pending(t.Context(), 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		var relay sync.WaitGroup
+		relay.Go(func() { // publishes these two, while a third comes in
+			time.Sleep(publishedWithin / 2)
+			err := errors.Join(
+				db.Write(t.Context(), enqueue(2)),
+				db.MarkPublished(t.Context(), []int64{pending[0].ID, pending[1].ID}))
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		db.AwaitPublished(t.Context())
+		took := time.Since(start)
+		relay.Wait()
+		if took < publishedWithin/2 || took > publishedWithin/2+10*time.Millisecond {
+			t.Errorf("waited for %s, want until just after %s", took, publishedWithin/2)
+		}
+		start = time.Now()
+		db.AwaitPublished(t.Context()) // the third has no relay
+		if took := time.Since(start); took != publishedWithin {
+			t.Errorf("gave up after %s, want %s", took, publishedWithin)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		start = time.Now()
+		db.AwaitPublished(ended)
+		if took := time.Since(start); took != 0 {
+			t.Errorf("an ended context was waited for: %s", took)
+		}
+	})
 }
 
 func TestInboxKnowsTheFirstTime(t *testing.T) {

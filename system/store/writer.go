@@ -278,7 +278,7 @@ func (w *writer) disconnect() {
 	for _, stmt := range w.stmts {
 		stmt.Close()
 	}
-	w.conn.Raw(func(any) error { return driver.ErrBadConn })
+	_ = w.conn.Raw(func(any) error { return driver.ErrBadConn }) // this very error: it keeps the connection out of the pool
 	w.conn.Close()
 	w.conn, w.stmts = nil, nil
 }

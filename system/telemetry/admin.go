@@ -56,7 +56,7 @@ func (a Admin) Listen(ctx context.Context) (net.Listener, error) {
 
 // ServeOn answers on l until ctx ends, and closes l.
 func (a Admin) ServeOn(ctx context.Context, l net.Listener) error {
-	if err := endpoint.Serve(ctx, l, a.Handler(), time.Second); err != nil {
+	if err := endpoint.Serve(ctx, l, endpoint.NewServer(a.Handler()), time.Second); err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
 	return nil

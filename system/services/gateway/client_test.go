@@ -1,9 +1,7 @@
 package gateway
 
 import (
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -170,16 +168,6 @@ func TestForgedAddressBuysNoFreshShare(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	wantProblem(t, post(t, e, order, "X-Forwarded-For", "203.0.113.2"), 429, byRateLimit)
-}
-
-func TestProblemShape(t *testing.T) {
-	w := httptest.NewRecorder()
-	newProblem(503, byBreaker, "the order service is failing").write(w)
-	b, _ := io.ReadAll(w.Result().Body)
-	want := `{"type":"urn:ordbench:problem:breaker","title":"Service Unavailable","status":503,"detail":"the order service is failing"}`
-	if string(b) != want || w.Header().Get("Cache-Control") != "no-store" {
-		t.Errorf("%s\nwant %s", b, want)
-	}
 }
 
 func TestConfigValidateNamesEveryProblem(t *testing.T) {

@@ -3,10 +3,10 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"time"
 
+	"github.com/ordbench/ordbench/system/lifecycle"
 	"github.com/ordbench/ordbench/system/resilience"
 )
 
@@ -31,42 +31,23 @@ type Config struct {
 
 // Validate returns every problem of c, joined.
 func (c Config) Validate() error {
-	var problems []error
-	need := func(ok bool, format string, args ...any) {
-		if !ok {
-			problems = append(problems, fmt.Errorf(format, args...))
-		}
-	}
-	address := func(name, addr string) {
-		_, _, err := net.SplitHostPort(addr)
-		need(err == nil, "%s %q is not host:port", name, addr)
-	}
-	need(c.Replica != "", "replica is missing")
-	address("listen", c.Listen)
-	address("admin", c.Admin)
-	need(len(c.Orders) > 0, "orders are missing")
-	for _, a := range c.Orders {
-		address("order", a)
-	}
-	need(len(c.Inventories) > 0, "inventories are missing")
-	for _, a := range c.Inventories {
-		address("inventory", a)
-	}
+	var problems lifecycle.Problems
+	problems.Need(c.Replica != "", "replica is missing")
+	problems.Address("listen", c.Listen)
+	problems.Address("admin", c.Admin)
+	problems.Need(len(c.Orders) > 0, "orders are missing")
+	problems.Address("order", c.Orders...)
+	problems.Need(len(c.Inventories) > 0, "inventories are missing")
+	problems.Address("inventory", c.Inventories...)
 	if c.RateLimit.Requests > 0 {
-		address("cache", c.Cache)
+		problems.Address("cache", c.Cache)
 	}
-	if err := c.RateLimit.Validate(); err != nil {
-		problems = append(problems, err)
-	}
-	if err := c.Breaker.Validate(); err != nil {
-		problems = append(problems, err)
-	}
-	need(c.Timeout > 0, "timeout is not positive: %s", c.Timeout)
-	need(c.Grace > 0, "grace is not positive: %s", c.Grace)
-	if _, err := parsePrefixes(c.TrustedProxies); err != nil {
-		problems = append(problems, err)
-	}
-	return errors.Join(problems...)
+	problems = append(problems, c.RateLimit.Validate(), c.Breaker.Validate()) // nil does not count
+	problems.Need(c.Timeout > 0, "timeout is not positive: %s", c.Timeout)
+	problems.Need(c.Grace > 0, "grace is not positive: %s", c.Grace)
+	_, err := parsePrefixes(c.TrustedProxies)
+	problems = append(problems, err)
+	return problems.Err()
 }
 
 // parsePrefixes reads CIDRs; its error names each that is none.

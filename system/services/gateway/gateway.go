@@ -27,6 +27,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/resilience"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
@@ -114,14 +115,14 @@ func (g *gateway) handler(requests *telemetry.Requests) http.Handler {
 		mux.Handle(method+" "+path, requests.Route(method+" "+path, g.forwardTo(u)))
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Allow", allow)
-			newProblem(http.StatusMethodNotAllowed, "method", r.Method+" is not for "+path).write(w)
+			endpoint.NewProblem(http.StatusMethodNotAllowed, "method", r.Method+" is not for "+path).Write(w)
 		})
 	}
 	route("/orders", http.MethodPost, g.order)
 	route("/orders/{id}", http.MethodGet, g.order)
 	route("/stock/{sku}", http.MethodGet, g.inventory)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		newProblem(http.StatusNotFound, "route", "try POST /orders, GET /orders/{id} or GET /stock/{sku}").write(w)
+		endpoint.NewProblem(http.StatusNotFound, "route", "try POST /orders, GET /orders/{id} or GET /stock/{sku}").Write(w)
 	})
 	return mux
 }
@@ -130,8 +131,8 @@ func (g *gateway) forwardTo(u *upstream) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if len(r.Header) > g.limits.headers {
 			w.Header().Set("Connection", "close")
-			newProblem(http.StatusRequestHeaderFieldsTooLarge, "headers",
-				fmt.Sprintf("more than %d header fields", g.limits.headers)).write(w)
+			endpoint.NewProblem(http.StatusRequestHeaderFieldsTooLarge, "headers",
+				fmt.Sprintf("more than %d header fields", g.limits.headers)).Write(w)
 			return
 		}
 		peer, client := g.proxies.client(r)
@@ -166,8 +167,7 @@ func (g *gateway) admit(w http.ResponseWriter, r *http.Request, client netip.Add
 	h["Ratelimit-Policy"] = g.policy
 	h["Ratelimit"] = []string{`"client";r=` + strconv.Itoa(d.Remaining) + ";t=" + strconv.FormatInt(reset, 10)}
 	if !d.Allowed {
-		g.refuse(w, byRateLimit, d.RetryAfter,
-			newProblem(http.StatusTooManyRequests, byRateLimit, "the client has used up its share"))
+		g.refuse(w, http.StatusTooManyRequests, byRateLimit, d.RetryAfter, "the client has used up its share")
 	}
 	return d.Allowed
 }
@@ -175,8 +175,8 @@ func (g *gateway) admit(w http.ResponseWriter, r *http.Request, client netip.Add
 // explain answers for an exchange that brought no answer.
 func (g *gateway) explain(w http.ResponseWriter, u *upstream, err error) {
 	if errors.Is(err, resilience.ErrOpen) {
-		g.refuse(w, byBreaker, u.breaker.RetryAfter(),
-			newProblem(http.StatusServiceUnavailable, byBreaker, "the "+u.name+" service is failing and not asked for now"))
+		g.refuse(w, http.StatusServiceUnavailable, byBreaker, u.breaker.RetryAfter(),
+			"the "+u.name+" service is failing and not asked for now")
 		return
 	}
 	var f *failure
@@ -190,23 +190,13 @@ func (g *gateway) explain(w http.ResponseWriter, u *upstream, err error) {
 	}
 	switch f.kind {
 	case unreachable:
-		g.refuse(w, byUnreachable, time.Second,
-			newProblem(http.StatusServiceUnavailable, byUnreachable, "the "+u.name+" service cannot be reached"))
+		g.refuse(w, http.StatusServiceUnavailable, byUnreachable, time.Second, "the "+u.name+" service cannot be reached")
 	case timedOut:
-		newProblem(http.StatusGatewayTimeout, "timeout",
-			fmt.Sprintf("the %s service did not answer within %s; whether it processed the request is unknown", u.name, u.timeout)).write(w)
+		endpoint.NewProblem(http.StatusGatewayTimeout, "timeout",
+			fmt.Sprintf("the %s service did not answer within %s; whether it processed the request is unknown", u.name, u.timeout)).Write(w)
 	case broken:
-		newProblem(http.StatusBadGateway, "broken",
-			"the connection to the "+u.name+" service broke; whether it processed the request is unknown").write(w)
+		endpoint.NewProblem(http.StatusBadGateway, "broken",
+			"the connection to the "+u.name+" service broke; whether it processed the request is unknown").Write(w)
 	case hungUp: // nobody is there to read an answer
 	}
-}
-
-// refuse answers a request that was certainly not processed.
-func (g *gateway) refuse(w http.ResponseWriter, by string, retry time.Duration, p problem) {
-	g.metrics.refused.WithLabelValues(by).Inc()
-	h := w.Header()
-	h[refusedBy] = []string{by}
-	h["Retry-After"] = []string{seconds(retry)}
-	p.write(w)
 }

@@ -167,14 +167,14 @@ var client = &http.Client{
 }
 
 // wantProblem checks the shape of an error answer and returns it.
-func wantProblem(t testing.TB, r reply, status int, name string) problem {
+func wantProblem(t testing.TB, r reply, status int, name string) endpoint.Problem {
 	t.Helper()
 	if got := r.header.Get("Content-Type"); got != "application/problem+json" {
 		t.Errorf("content type %q, want application/problem+json; status %d, body %s", got, r.status, r.body)
 	}
 	dec := json.NewDecoder(strings.NewReader(r.body))
 	dec.DisallowUnknownFields()
-	var p problem
+	var p endpoint.Problem
 	if err := dec.Decode(&p); err != nil {
 		t.Fatalf("%s: %v", r.body, err)
 	}
@@ -183,6 +183,9 @@ func wantProblem(t testing.TB, r reply, status int, name string) problem {
 	}
 	if want := "urn:ordbench:problem:" + name; p.Type != want {
 		t.Errorf("type %q, want %q", p.Type, want)
+	}
+	if p.Errors != nil {
+		t.Errorf("errors %q, want none: the gateway does not judge bodies", p.Errors)
 	}
 	if p.Title != http.StatusText(status) || p.Detail == "" {
 		t.Errorf("title %q and detail %q, want %q and a reason", p.Title, p.Detail, http.StatusText(status))

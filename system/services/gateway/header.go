@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/ordbench/ordbench/system/endpoint"
 )
 
 // idempotencyKey is spelt in lower case on the way to a service: net/http
@@ -41,12 +43,12 @@ func (g *gateway) header(w http.ResponseWriter, r *http.Request, peer netip.Addr
 	delete(h, "Idempotency-Key")
 	switch {
 	case len(keys) > 1:
-		newProblem(http.StatusBadRequest, "idempotency-key", "more than one Idempotency-Key").write(w)
+		endpoint.NewProblem(http.StatusBadRequest, "idempotency-key", "more than one Idempotency-Key").Write(w)
 		return nil, false
 	case len(keys) == 0:
 		id, err := uuid.NewV7()
 		if err != nil {
-			newProblem(http.StatusInternalServerError, "random", "no random numbers").write(w)
+			endpoint.NewProblem(http.StatusInternalServerError, "random", "no random numbers").Write(w)
 			return nil, false
 		}
 		keys = []string{id.String()}

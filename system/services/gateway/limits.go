@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/resilience"
 )
 
@@ -60,11 +61,11 @@ func (l limits) readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) 
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		newProblem(http.StatusRequestEntityTooLarge, "body", fmt.Sprintf("the body is longer than %d bytes", l.bodyBytes)).write(w)
+		endpoint.NewProblem(http.StatusRequestEntityTooLarge, "body", fmt.Sprintf("the body is longer than %d bytes", l.bodyBytes)).Write(w)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		newProblem(http.StatusRequestTimeout, "slow", fmt.Sprintf("the body did not arrive within %s", l.bodyWithin)).write(w)
+		endpoint.NewProblem(http.StatusRequestTimeout, "slow", fmt.Sprintf("the body did not arrive within %s", l.bodyWithin)).Write(w)
 	default:
-		newProblem(http.StatusBadRequest, "body", "the body ended early or is malformed").write(w)
+		endpoint.NewProblem(http.StatusBadRequest, "body", "the body ended early or is malformed").Write(w)
 	}
 	return nil, false
 }

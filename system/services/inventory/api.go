@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -26,12 +27,9 @@ func (a *api) handler(requests *telemetry.Requests) http.Handler {
 		mux.Handle(pattern, requests.Route(pattern, h))
 	}
 	route("GET /stock/{sku}", a.find)
-	route("/stock/{sku}", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Allow", "GET, HEAD")
-		newProblem(http.StatusMethodNotAllowed, "method", r.Method+" is not one of GET, HEAD").write(w)
-	})
+	route("/stock/{sku}", endpoint.OnlyAllow("GET, HEAD"))
 	route("/", func(w http.ResponseWriter, _ *http.Request) {
-		newProblem(http.StatusNotFound, "not-found", "there is GET /stock/{sku}").write(w)
+		endpoint.NewProblem(http.StatusNotFound, "not-found", "there is GET /stock/{sku}").Write(w)
 	})
 	return mux
 }
@@ -41,13 +39,13 @@ func (a *api) find(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil:
 		w.Header().Set("Cache-Control", "no-store")
-		respond(w, http.StatusOK, "application/json", found)
+		endpoint.WriteJSON(w, http.StatusOK, found)
 	case errors.Is(err, errNoSuchSKU):
-		newProblem(http.StatusNotFound, "not-found", err.Error()).write(w)
+		endpoint.NewProblem(http.StatusNotFound, "not-found", err.Error()).Write(w)
 	case errors.Is(err, context.Canceled):
 		// The client hung up: nobody reads an answer.
 	default:
 		a.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
-		newProblem(http.StatusInternalServerError, "database", "the inventory database does not answer").write(w)
+		endpoint.NewProblem(http.StatusInternalServerError, "database", "the inventory database does not answer").Write(w)
 	}
 }

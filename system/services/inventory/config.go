@@ -1,10 +1,9 @@
 package inventory
 
 import (
-	"errors"
-	"fmt"
-	"net"
 	"time"
+
+	"github.com/ordbench/ordbench/system/lifecycle"
 )
 
 // Config says how one replica of the inventory service runs.
@@ -24,28 +23,17 @@ type Config struct {
 
 // Validate returns every problem of c, joined.
 func (c Config) Validate() error {
-	var problems []error
-	need := func(ok bool, format string, args ...any) {
-		if !ok {
-			problems = append(problems, fmt.Errorf(format, args...))
-		}
-	}
-	address := func(name, addr string) {
-		_, _, err := net.SplitHostPort(addr)
-		need(err == nil, "%s %q is not host:port", name, addr)
-	}
-	need(c.Replica != "", "replica is missing")
-	address("listen", c.Listen)
-	address("admin", c.Admin)
-	need(len(c.Brokers) > 0, "brokers are missing")
-	for _, b := range c.Brokers {
-		address("broker", b)
-	}
-	need(c.Database != "", "database is missing")
-	need(c.Partitions > 0, "partitions is not positive: %d", c.Partitions)
-	need(c.Work >= 0, "work is negative: %s", c.Work)
-	need(c.SKUs > 0, "skus is not positive: %d", c.SKUs)
-	need(c.Stock >= 0, "stock is negative: %d", c.Stock)
-	need(c.Grace > 0, "grace is not positive: %s", c.Grace)
-	return errors.Join(problems...)
+	var problems lifecycle.Problems
+	problems.Need(c.Replica != "", "replica is missing")
+	problems.Address("listen", c.Listen)
+	problems.Address("admin", c.Admin)
+	problems.Need(len(c.Brokers) > 0, "brokers are missing")
+	problems.Address("broker", c.Brokers...)
+	problems.Need(c.Database != "", "database is missing")
+	problems.Need(c.Partitions > 0, "partitions is not positive: %d", c.Partitions)
+	problems.Need(c.Work >= 0, "work is negative: %s", c.Work)
+	problems.Need(c.SKUs > 0, "skus is not positive: %d", c.SKUs)
+	problems.Need(c.Stock >= 0, "stock is negative: %d", c.Stock)
+	problems.Need(c.Grace > 0, "grace is not positive: %s", c.Grace)
+	return problems.Err()
 }

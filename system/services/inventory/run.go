@@ -15,12 +15,10 @@ import (
 	"log/slog"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/ordbench/ordbench/system/bus"
 	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/events"
-	"github.com/ordbench/ordbench/system/store"
+	"github.com/ordbench/ordbench/system/lifecycle"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -49,94 +47,44 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return err
 	}
 	pub := bus.NewPublisher(cfg.Brokers)
+	closeAll := func() error { return errors.Join(pub.Close(), stock.db.Close()) }
 	l, err := endpoint.Listen(ctx, cfg.Listen)
 	if err != nil {
-		return errors.Join(err, pub.Close(), stock.db.Close())
+		return errors.Join(err, closeAll())
 	}
 
 	reg := telemetry.NewRegistry("inventory", cfg.Replica)
-	ready := waitFor("topics", "partitions")
+	ready := lifecycle.WaitFor("topics", "partitions")
 	api := &api{stock: stock, log: log}
 	clerk := &clerk{stock: stock, work: cfg.Work, metrics: newMetrics(reg), log: log}
+	admin := telemetry.Admin{Addr: cfg.Admin, Component: "inventory", Replica: cfg.Replica, Ready: ready.Check, Registry: reg}
 
-	// The front takes work in, and ends with ctx. The back keeps what the
-	// front has promised, so it ends after it; but if it breaks, the front
-	// has no one to promise for.
-	open, closeFront := context.WithCancel(ctx)
-	defer closeFront()
-	front, frontCtx := errgroup.WithContext(open)
-	rest, endBack := context.WithCancel(context.WithoutCancel(ctx))
-	defer endBack()
-	back, backCtx := errgroup.WithContext(rest)
-	context.AfterFunc(backCtx, closeFront)
-
-	back.Go(func() error {
-		return telemetry.Admin{
-			Addr: cfg.Admin, Component: "inventory", Replica: cfg.Replica,
-			Ready: ready.check, Registry: reg,
-		}.Serve(backCtx)
-	})
-	back.Go(func() error { return orderly(backCtx, bus.RunRelay(backCtx, stock.db, pub, log)) })
-
-	front.Go(func() error {
-		return endpoint.Serve(frontCtx, l, api.handler(telemetry.NewRequests(reg)), cfg.Grace)
-	})
-	front.Go(func() error {
+	serve := func(ctx context.Context) error {
+		return endpoint.Serve(ctx, l, endpoint.NewServer(api.handler(telemetry.NewRequests(reg))), cfg.Grace)
+	}
+	consume := func(ctx context.Context) error {
 		topics := []string{events.OrdersTopic, events.InventoryTopic}
-		if err := bus.EnsureTopics(frontCtx, cfg.Brokers, cfg.Partitions, topics...); err != nil {
-			return orderly(frontCtx, err)
+		if err := bus.EnsureTopics(ctx, cfg.Brokers, cfg.Partitions, topics...); err != nil {
+			return err
 		}
-		ready.reached("topics")
-		return orderly(frontCtx, bus.Consume(frontCtx, bus.ConsumerConfig{
+		ready.Reached("topics")
+		return bus.Consume(ctx, bus.ConsumerConfig{
 			Brokers: cfg.Brokers, Group: events.InventoryGroup, Member: cfg.Replica, Topics: []string{events.OrdersTopic},
 			MaxBatch: maxBatch, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Log: log,
 			OnReady: func() {
-				ready.reached("partitions")
+				ready.Reached("partitions")
 				log.Info("ready", "listen", cfg.Listen)
 			},
-		}, clerk.handle))
-	})
-
-	<-frontCtx.Done()
-	ready.stop()
-	log.Info("stopping", "grace", cfg.Grace.String())
-	deadline, cancel := context.WithTimeout(backCtx, cfg.Grace)
-	defer cancel()
-	err = front.Wait()
-	published(deadline, stock.db)
-	endBack()
-	return errors.Join(err, back.Wait(), pub.Close(), stock.db.Close())
-}
-
-// orderly drops the error that only says that ctx has ended.
-func orderly(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return nil
+		}, clerk.handle)
 	}
-	return err
-}
-
-// published waits until the events that are in the outbox now are published,
-// by the relay of this replica or of another. It gives up soon: while the
-// broker is away the outbox keeps them, and who starts next publishes them.
-func published(ctx context.Context, db *store.DB) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	var newest int64
-	if err := db.QueryRow(ctx, `SELECT COALESCE(MAX(id), 0) FROM outbox`).Scan(&newest); err != nil {
-		return
-	}
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for {
-		oldest, err := db.Pending(ctx, 1)
-		if err != nil || len(oldest) == 0 || oldest[0].ID > newest {
-			return
-		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return
-		}
-	}
+	relay := func(ctx context.Context) error { return bus.RunRelay(ctx, stock.db, pub, log) }
+	return lifecycle.Service{
+		Front:  []lifecycle.Task{serve, consume},
+		Back:   []lifecycle.Task{admin.Serve, relay},
+		Settle: stock.db.AwaitPublished,
+		Close:  closeAll,
+		Ready:  ready,
+		Grace:  cfg.Grace,
+		Log:    log,
+	}.Run(ctx)
 }

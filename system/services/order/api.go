@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/store"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
@@ -34,19 +35,12 @@ func (a *api) handler(requests *telemetry.Requests) http.Handler {
 	}
 	route("POST /orders", a.place)
 	route("GET /orders/{id}", a.find)
-	route("/orders", onlyAllow("POST"))
-	route("/orders/{id}", onlyAllow("GET, HEAD"))
+	route("/orders", endpoint.OnlyAllow("POST"))
+	route("/orders/{id}", endpoint.OnlyAllow("GET, HEAD"))
 	route("/", func(w http.ResponseWriter, _ *http.Request) {
-		newProblem(http.StatusNotFound, "not-found", "there are POST /orders and GET /orders/{id}").write(w)
+		endpoint.NewProblem(http.StatusNotFound, "not-found", "there are POST /orders and GET /orders/{id}").Write(w)
 	})
 	return mux
-}
-
-func onlyAllow(methods string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Allow", methods)
-		newProblem(http.StatusMethodNotAllowed, "method", r.Method+" is not one of "+methods).write(w)
-	}
 }
 
 // accepted is the body of a 202. A replay has the very same one.
@@ -81,7 +75,7 @@ func (a *api) place(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.Header().Set("Location", "/orders/"+placed.id)
-	respond(w, http.StatusAccepted, "application/json", accepted{ID: placed.id, Status: Pending})
+	endpoint.WriteJSON(w, http.StatusAccepted, accepted{ID: placed.id, Status: Pending})
 }
 
 // receive reads the order out of a request.
@@ -104,7 +98,7 @@ func (a *api) find(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	respond(w, http.StatusOK, "application/json", order)
+	endpoint.WriteJSON(w, http.StatusOK, order)
 }
 
 // refuse answers with what err means to the client.
@@ -113,19 +107,19 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &bad):
-		p := newProblem(http.StatusBadRequest, "invalid", "")
+		p := endpoint.NewProblem(http.StatusBadRequest, "invalid", "")
 		p.Errors = bad
-		p.write(w)
+		p.Write(w)
 	case errors.As(err, &large):
-		newProblem(http.StatusRequestEntityTooLarge, "too-large", err.Error()).write(w)
+		endpoint.NewProblem(http.StatusRequestEntityTooLarge, "too-large", err.Error()).Write(w)
 	case errors.Is(err, errOtherPayload):
-		newProblem(http.StatusUnprocessableEntity, "idempotency-key", errOtherPayload.Error()).write(w)
+		endpoint.NewProblem(http.StatusUnprocessableEntity, "idempotency-key", errOtherPayload.Error()).Write(w)
 	case errors.Is(err, errNoSuchOrder):
-		newProblem(http.StatusNotFound, "not-found", err.Error()).write(w)
+		endpoint.NewProblem(http.StatusNotFound, "not-found", err.Error()).Write(w)
 	case errors.Is(err, context.Canceled):
 		// The client hung up: nobody reads an answer.
 	default:
 		a.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
-		newProblem(http.StatusInternalServerError, "database", "the order database does not answer").write(w)
+		endpoint.NewProblem(http.StatusInternalServerError, "database", "the order database does not answer").Write(w)
 	}
 }

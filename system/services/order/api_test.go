@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ordbench/ordbench/system/bus"
+	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/events"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
@@ -134,7 +135,7 @@ func TestWhatIsNotAnOrderIsRefused(t *testing.T) {
 			if w.Code != tc.status || w.Header().Get("Content-Type") != "application/problem+json" {
 				t.Fatalf("answer %d %s %s, want %d", w.Code, w.Header(), w.Body, tc.status)
 			}
-			p := read[problem](t, w)
+			p := read[endpoint.Problem](t, w)
 			if p.Status != tc.status || p.Type == "" || p.Title == "" || p.Detail == "" && p.Errors == nil {
 				t.Errorf("problem %+v says too little", p)
 			}

@@ -1,10 +1,9 @@
 package order
 
 import (
-	"errors"
-	"fmt"
-	"net"
 	"time"
+
+	"github.com/ordbench/ordbench/system/lifecycle"
 )
 
 // Config says how one replica of the order service runs.
@@ -22,25 +21,14 @@ type Config struct {
 
 // Validate returns every problem of c, joined.
 func (c Config) Validate() error {
-	var problems []error
-	need := func(ok bool, format string, args ...any) {
-		if !ok {
-			problems = append(problems, fmt.Errorf(format, args...))
-		}
-	}
-	address := func(name, addr string) {
-		_, _, err := net.SplitHostPort(addr)
-		need(err == nil, "%s %q is not host:port", name, addr)
-	}
-	need(c.Replica != "", "replica is missing")
-	address("listen", c.Listen)
-	address("admin", c.Admin)
-	need(len(c.Brokers) > 0, "brokers are missing")
-	for _, b := range c.Brokers {
-		address("broker", b)
-	}
-	need(c.Database != "", "database is missing")
-	need(c.Partitions > 0, "partitions is not positive: %d", c.Partitions)
-	need(c.Grace > 0, "grace is not positive: %s", c.Grace)
-	return errors.Join(problems...)
+	var problems lifecycle.Problems
+	problems.Need(c.Replica != "", "replica is missing")
+	problems.Address("listen", c.Listen)
+	problems.Address("admin", c.Admin)
+	problems.Need(len(c.Brokers) > 0, "brokers are missing")
+	problems.Address("broker", c.Brokers...)
+	problems.Need(c.Database != "", "database is missing")
+	problems.Need(c.Partitions > 0, "partitions is not positive: %d", c.Partitions)
+	problems.Need(c.Grace > 0, "grace is not positive: %s", c.Grace)
+	return problems.Err()
 }

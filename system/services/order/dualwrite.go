@@ -24,7 +24,8 @@ const (
 // patience, stays PENDING for ever.
 type dualWrite struct {
 	queue    chan store.Message
-	finished chan struct{}
+	finished chan struct{} // closed when no more events come
+	sent     chan struct{} // closed when run has ended
 	publish  func(context.Context, ...bus.Message) error
 	linger   time.Duration
 	patience time.Duration
@@ -39,6 +40,7 @@ func newDualWrite(publish func(context.Context, ...bus.Message) error, lost coun
 	return &dualWrite{
 		queue:    make(chan store.Message, dualQueue),
 		finished: make(chan struct{}),
+		sent:     make(chan struct{}),
 		publish:  publish,
 		linger:   dualLinger,
 		patience: dualPatience,
@@ -60,9 +62,19 @@ func (d *dualWrite) send(m store.Message) {
 // finish says that no more events come.
 func (d *dualWrite) finish() { close(d.finished) }
 
+// settle says that no more events come, and waits until all are published.
+func (d *dualWrite) settle(ctx context.Context) {
+	d.finish()
+	select {
+	case <-d.sent:
+	case <-ctx.Done():
+	}
+}
+
 // run publishes until finish was called and the queue is empty, or until ctx
-// ends.
+// ends. It runs once.
 func (d *dualWrite) run(ctx context.Context) {
+	defer close(d.sent)
 	for {
 		batch := d.collect()
 		if len(batch) == 0 {

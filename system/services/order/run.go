@@ -11,14 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/ordbench/ordbench/system/bus"
 	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/events"
-	"github.com/ordbench/ordbench/system/store"
+	"github.com/ordbench/ordbench/system/lifecycle"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -45,112 +42,52 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return err
 	}
 	pub := bus.NewPublisher(cfg.Brokers)
+	closeAll := func() error { return errors.Join(pub.Close(), book.db.Close()) }
 	l, err := endpoint.Listen(ctx, cfg.Listen)
 	if err != nil {
-		return errors.Join(err, pub.Close(), book.db.Close())
+		return errors.Join(err, closeAll())
 	}
 
 	reg := telemetry.NewRegistry("order", cfg.Replica)
 	metrics := newMetrics(reg)
-	ready := waitFor("topics")
+	ready := lifecycle.WaitFor("topics")
 	api := &api{book: book, metrics: metrics, log: log}
+	admin := telemetry.Admin{Addr: cfg.Admin, Component: "order", Replica: cfg.Replica, Ready: ready.Check, Registry: reg}
 
-	// The front takes work in, and ends with ctx. The back keeps what the
-	// front has promised, so it ends after it; but if it breaks, the front
-	// has no one to promise for.
-	open, closeFront := context.WithCancel(ctx)
-	defer closeFront()
-	front, frontCtx := errgroup.WithContext(open)
-	rest, endBack := context.WithCancel(context.WithoutCancel(ctx))
-	defer endBack()
-	back, backCtx := errgroup.WithContext(rest)
-	context.AfterFunc(backCtx, closeFront)
-
-	back.Go(func() error {
-		return telemetry.Admin{
-			Addr: cfg.Admin, Component: "order", Replica: cfg.Replica,
-			Ready: ready.check, Registry: reg,
-		}.Serve(backCtx)
-	})
-	var settle func(context.Context) // waits until every promised event is published
-	if cfg.Outbox {
-		settle = func(ctx context.Context) { published(ctx, book.db) }
-		back.Go(func() error { return orderly(backCtx, bus.RunRelay(backCtx, book.db, pub, log)) })
-	} else {
+	publish := func(ctx context.Context) error { return bus.RunRelay(ctx, book.db, pub, log) }
+	settle := book.db.AwaitPublished
+	if !cfg.Outbox {
 		dual := newDualWrite(pub.Publish, metrics.lost, log)
 		api.publish = dual.send
-		sent := make(chan struct{})
-		settle = func(ctx context.Context) {
-			dual.finish()
-			select {
-			case <-sent:
-			case <-ctx.Done():
-			}
-		}
-		back.Go(func() error {
-			defer close(sent)
-			dual.run(backCtx)
+		publish = func(ctx context.Context) error {
+			dual.run(ctx)
 			return nil
-		})
-	}
-
-	front.Go(func() error {
-		return endpoint.Serve(frontCtx, l, api.handler(telemetry.NewRequests(reg)), cfg.Grace)
-	})
-	front.Go(func() error {
-		topics := []string{events.OrdersTopic, events.InventoryTopic}
-		if err := bus.EnsureTopics(frontCtx, cfg.Brokers, cfg.Partitions, topics...); err != nil {
-			return orderly(frontCtx, err)
 		}
-		ready.reached("topics")
+		settle = dual.settle
+	}
+	serve := func(ctx context.Context) error {
+		return endpoint.Serve(ctx, l, endpoint.NewServer(api.handler(telemetry.NewRequests(reg))), cfg.Grace)
+	}
+	consume := func(ctx context.Context) error {
+		topics := []string{events.OrdersTopic, events.InventoryTopic}
+		if err := bus.EnsureTopics(ctx, cfg.Brokers, cfg.Partitions, topics...); err != nil {
+			return err
+		}
+		ready.Reached("topics")
 		log.Info("ready", "listen", cfg.Listen)
 		listener := &listener{book: book, metrics: metrics, log: log}
-		return orderly(frontCtx, bus.Consume(frontCtx, bus.ConsumerConfig{
+		return bus.Consume(ctx, bus.ConsumerConfig{
 			Brokers: cfg.Brokers, Group: events.OrderGroup, Member: cfg.Replica, Topics: []string{events.InventoryTopic},
 			MaxBatch: maxBatch, DrainTimeout: cfg.Grace, Log: log,
-		}, listener.handle))
-	})
-
-	<-frontCtx.Done()
-	ready.stop()
-	log.Info("stopping", "grace", cfg.Grace.String())
-	deadline, cancel := context.WithTimeout(backCtx, cfg.Grace)
-	defer cancel()
-	err = front.Wait()
-	settle(deadline)
-	endBack()
-	return errors.Join(err, back.Wait(), pub.Close(), book.db.Close())
-}
-
-// orderly drops the error that only says that ctx has ended.
-func orderly(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return nil
+		}, listener.handle)
 	}
-	return err
-}
-
-// published waits until the events that are in the outbox now are published,
-// by the relay of this replica or of another. It gives up soon: while the
-// broker is away the outbox keeps them, and who starts next publishes them.
-func published(ctx context.Context, db *store.DB) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	var newest int64
-	if err := db.QueryRow(ctx, `SELECT COALESCE(MAX(id), 0) FROM outbox`).Scan(&newest); err != nil {
-		return
-	}
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for {
-		oldest, err := db.Pending(ctx, 1)
-		if err != nil || len(oldest) == 0 || oldest[0].ID > newest {
-			return
-		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return
-		}
-	}
+	return lifecycle.Service{
+		Front:  []lifecycle.Task{serve, consume},
+		Back:   []lifecycle.Task{admin.Serve, publish},
+		Settle: settle,
+		Close:  closeAll,
+		Ready:  ready,
+		Grace:  cfg.Grace,
+		Log:    log,
+	}.Run(ctx)
 }
