@@ -2,12 +2,15 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/fatih/color"
 	"github.com/spf13/cobra"
 
 	"github.com/ordbench/ordbench/reports"
 )
+
+var formats = []string{"text", "json", "md", "junit", "hgrm"}
 
 func newReport() *cobra.Command {
 	var format string
@@ -24,20 +27,25 @@ the directory of a scenario, whose latest run it then is.`,
 			if err != nil {
 				return usageError{err}
 			}
+			w := cmd.OutOrStdout()
 			switch format {
 			case "text":
-				width, _ := terminal(cmd.OutOrStdout())
-				return reports.Text(cmd.OutOrStdout(), result, reports.TextOptions{Color: !color.NoColor, Width: width, Dir: dir})
+				width, _ := terminal(w)
+				return reports.Text(w, result, reports.TextOptions{Color: !color.NoColor, Width: width, Dir: dir})
 			case "json":
-				return printJSON(cmd.OutOrStdout(), result)
+				return printJSON(w, result)
+			case "md":
+				return reports.Summary(w, result)
+			case "junit":
+				return reports.JUnit(w, result)
 			case "hgrm":
-				return reports.WriteHGRM(cmd.OutOrStdout(), result)
+				return reports.WriteHGRM(w, result)
 			default:
-				return usageError{fmt.Errorf("unknown format %q: text, json and hgrm are there", format)}
+				return usageError{fmt.Errorf("unknown format %q: there is %s", format, strings.Join(formats, ", "))}
 			}
 		},
 	}
-	cmd.Flags().StringVarP(&format, "format", "f", "text", "text, json or hgrm")
-	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json", "hgrm"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.Flags().StringVarP(&format, "format", "f", "text", strings.Join(formats, ", "))
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
