@@ -37,7 +37,10 @@ func readHead(head []byte) (framing, error) {
 	if isBlank(head[0]) {
 		return f, errBadHead
 	}
-	var closes, keeps bool
+	var (
+		closes, keeps bool
+		length        []byte
+	)
 	encodings := 0
 	for {
 		field, rest, err := cutField(head)
@@ -50,10 +53,10 @@ func readHead(head []byte) (framing, error) {
 		switch {
 		case same(field.name, "content-length"):
 			n, ok := decimal(field.value)
-			if !ok || f.length >= 0 && n != f.length {
+			if !ok || length != nil && !bytes.Equal(length, field.value) {
 				return f, errBadHead
 			}
-			f.length = n
+			f.length, length = n, field.value
 		case same(field.name, "connection"):
 			closes = closes || lists(field.value, "close")
 			keeps = keeps || lists(field.value, "keep-alive")

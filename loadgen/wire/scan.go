@@ -227,7 +227,7 @@ func (s *scanner) emptyLine() int {
 func (s *scanner) stepChunkLine() (bool, error) {
 	line := s.buf[s.at:]
 	end := bytes.IndexByte(line, '\n')
-	if end > maxLine || end < 0 && len(line) > maxLine {
+	if end >= maxLine || end < 0 && len(line) >= maxLine {
 		return false, errBadChunk
 	}
 	if end < 0 {
@@ -291,10 +291,10 @@ func (s *scanner) stepTrailer() (bool, error) {
 		return true, nil
 	}
 	end := bytes.Index(rest, []byte("\r\n\r\n")) + 4
+	if end > maxLine || end < 4 && len(rest) > maxLine {
+		return false, errHeadTooLong
+	}
 	if end < 4 {
-		if len(rest) > maxLine {
-			return false, errHeadTooLong
-		}
 		return false, nil
 	}
 	if isBlank(rest[0]) {
