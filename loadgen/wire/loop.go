@@ -33,11 +33,12 @@ type loop struct {
 	lost    error // why there are no routes
 	route   int   // that worked last
 
-	idle    []*conn // connected and free, the latest last
-	spare   []*conn // free, not connected
-	held    *conn   // with the next call, nil if there is none to be had
-	more    bool    // there may be calls to take
-	behind  bool    // calls may be due that were not looked at
+	idle    []*conn       // connected and free, the latest last
+	spare   []*conn       // free, not connected
+	held    *conn         // with the next call, nil if there is none to be had
+	rise    time.Duration // when to wake for it; -1 before that is decided
+	more    bool          // there may be calls to take
+	behind  bool          // calls may be due that were not looked at
 	flights flights
 	conns   []conn
 	margin  margin
@@ -130,7 +131,7 @@ func (l *loop) take() bool {
 	}
 	c.state = holding
 	c.out, c.unfit = l.origin.append(c.out[:0], &c.call)
-	l.held = c
+	l.held, l.rise = c, -1
 	return true
 }
 
@@ -395,8 +396,12 @@ func (l *loop) wait(events []event) (int, error) {
 		until = min(until, c.deadline)
 	}
 	if l.held != nil {
-		if at := l.held.call.Due - l.margin.size; at <= until {
-			until, paced = at, true
+		due := l.held.call.Due
+		if l.rise < 0 {
+			l.rise = due - l.margin.grant(now, due-now)
+		}
+		if l.rise <= until {
+			until, paced = l.rise, true
 		}
 	}
 	n, err := l.os.wait(events, max(0, until-now))

@@ -12,6 +12,9 @@ const (
 	// timerSlack is more than Go's timers are late on an idle machine: its
 	// network poller rounds short waits up to a millisecond.
 	timerSlack = 1500 * time.Microsecond
+	// spinShare bounds the share of a core that an event loop spins: one in so
+	// many microseconds. At high rates naps would pay less than they cost.
+	spinShare = 10
 	// spinStep is how fast the margin follows the naps.
 	spinStep = 5 * time.Microsecond
 )
@@ -60,6 +63,19 @@ func (p *pacer) spin(due time.Duration) {
 type margin struct {
 	size time.Duration
 	most time.Duration // 0 never spins
+
+	saved time.Duration // that may be spun
+	at    time.Duration // when saved was true
+}
+
+// grant takes from what is saved as much of the margin as is left before a due
+// time.
+func (m *margin) grant(now, left time.Duration) time.Duration {
+	m.saved = min(m.saved+(now-m.at)/spinShare, m.most)
+	m.at = now
+	d := max(0, min(m.size, m.saved, left))
+	m.saved -= d
+	return d
 }
 
 // adapt moves the margin towards the 90th percentile of how late naps end: at

@@ -80,6 +80,9 @@ func (o *origin) append(out []byte, c *loadgen.Call) ([]byte, error) {
 func (o *origin) url(path []byte) (*url.URL, error) {
 	u := *o.base
 	if !bytes.ContainsAny(path, "%?") {
+		if u.RawPath != "" {
+			u.RawPath += (&url.URL{Path: string(path)}).EscapedPath()
+		}
 		u.Path += string(path)
 		return &u, nil
 	}
