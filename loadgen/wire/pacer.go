@@ -12,9 +12,9 @@ const (
 	// timerSlack is more than Go's timers are late on an idle machine: its
 	// network poller rounds short waits up to a millisecond.
 	timerSlack = 1500 * time.Microsecond
-	// spinShare bounds the share of a core that an event loop spins: one in so
-	// many microseconds. At high rates naps would pay less than they cost.
-	spinShare = 10
+	// spinShare is the part of its time that an event loop may spin, one in so
+	// many. At high rates naps cost no more.
+	spinShare = 5
 	// spinStep is how fast the margin follows the naps.
 	spinStep = 5 * time.Microsecond
 )

@@ -83,6 +83,29 @@ func TestMarginFollowsHowLateNapsEnd(t *testing.T) {
 	}
 }
 
+func TestSpinningIsAShareOfTheTime(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		gap, want time.Duration // between calls, and spun before each
+	}{
+		{"at low rates all of the margin", time.Second, maxSpin},
+		{"at high rates what its share allows", 50 * time.Microsecond, 50 * time.Microsecond / spinShare},
+		{"never longer than there is to wait", 4 * time.Microsecond, 4 * time.Microsecond / spinShare},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := margin{size: maxSpin, most: maxSpin}
+			const calls = 1000
+			spun := time.Duration(0)
+			for i := range calls {
+				spun += m.grant(time.Duration(i)*c.gap, c.gap)
+			}
+			if got := spun / calls; got < c.want*99/100-1 || got > c.want {
+				t.Errorf("%v spun per call, want %v", got, c.want)
+			}
+		})
+	}
+}
+
 // Real naps may end late on a busy machine, but never before their time
 // without a signal, and the pacer never returns early.
 func TestPacerIsNeverEarly(t *testing.T) {
