@@ -99,10 +99,10 @@ func (k *epoll) wait(events []event, timeout time.Duration) (int, error) {
 
 // poll fills raw, by the nanosecond.
 func (k *epoll) poll(most int, timeout time.Duration) (int, unix.Errno) {
-	events := uintptr(unsafe.Pointer(&k.raw[0])) // k is on the heap and does not move
+	events := unsafe.Pointer(&k.raw[0])
 	if timeout > 0 && !k.coarse {
 		ts := unix.NsecToTimespec(int64(timeout))
-		n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(k.fd), events, uintptr(most), uintptr(unsafe.Pointer(&ts)), 0, 0)
+		n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(k.fd), uintptr(events), uintptr(most), uintptr(unsafe.Pointer(&ts)), 0, 0)
 		if errno != unix.ENOSYS {
 			return int(n), errno
 		}
@@ -118,7 +118,7 @@ func (k *epoll) poll(most int, timeout time.Duration) (int, unix.Errno) {
 			return 0, errno
 		}
 	}
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(k.fd), events, uintptr(most), 0, 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(k.fd), uintptr(events), uintptr(most), 0, 0, 0)
 	return int(n), errno
 }
 

@@ -1,5 +1,6 @@
-// Package wire holds the engines that carry calls to an HTTP target. Call
-// NewNetHTTP and give the engine to loadgen.New.
+// Package wire holds the engines that carry calls to an HTTP target: an event
+// loop for cleartext on Linux, net/http for all else. Call New and give the
+// engine to loadgen.New.
 //
 // The invariant: one Call is at most one request on the wire. No engine
 // follows a redirect, uses a proxy or repeats a request behind the back of
@@ -34,7 +35,7 @@ type Config struct {
 	Timeout     time.Duration // for a free connection from due, and again for the answer from sent; 0 is DefaultTimeout
 	TLS         *tls.Config   // for https; nil trusts the system's roots
 
-	// Dial connects; nil dials TCP.
+	// Dial connects; nil dials TCP. Only net/http can use another.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 

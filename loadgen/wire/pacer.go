@@ -12,8 +12,8 @@ const (
 	// timerSlack is more than Go's timers are late on an idle machine: its
 	// network poller rounds short waits up to a millisecond.
 	timerSlack = 1500 * time.Microsecond
-	// spinShare is the part of its time that an event loop may spin, one in so
-	// many. At high rates naps cost no more.
+	// spinShare bounds what an event loop spins to one part in so many of its
+	// time: where calls are always nearly due it would never sleep.
 	spinShare = 5
 	// spinStep is how fast the margin follows the naps.
 	spinStep = 5 * time.Microsecond
