@@ -8,7 +8,10 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -75,13 +78,25 @@ func cpuSeconds(b *testing.B) float64 {
 	return time.Duration(use.Utime.Nano() + use.Stime.Nano()).Seconds()
 }
 
+// eachEngineOf runs a benchmark with all engines of this system.
+func eachEngineOf(b *testing.B, bench func(b *testing.B, open engine)) {
+	b.Run("net", func(b *testing.B) {
+		bench(b, func(cfg Config) loadgen.Engine { return NewNetHTTP(cfg) })
+	})
+	if runtime.GOOS == "linux" {
+		b.Run("loop", func(b *testing.B) {
+			bench(b, func(cfg Config) loadgen.Engine { return newEventLoop(cfg) })
+		})
+	}
+}
+
 // load plays b.N orders at a rate, and measures what it costs.
-func load(b *testing.B, url string, law loadgen.Law, length time.Duration, conns int) *loadgen.OpReport {
+func load(b *testing.B, open engine, url string, law loadgen.Law, length time.Duration, conns int) *loadgen.OpReport {
 	b.Helper()
 	before, start := cpuSeconds(b), time.Now()
 	report, err := loadgen.New(loadgen.Config{
 		Plan: one(law, length), Workload: orders(b), Ledger: loadgen.NewLedgerWriter(io.Discard),
-		Engine: NewNetHTTP(Config{BaseURL: url, Connections: conns, Timeout: time.Hour}),
+		Engine: open(Config{BaseURL: url, Connections: conns, Timeout: time.Hour}),
 	}).Run(b.Context())
 	if err != nil {
 		b.Fatal(err)
@@ -98,9 +113,53 @@ func load(b *testing.B, url string, law loadgen.Law, length time.Duration, conns
 }
 
 // BenchmarkCost is the generator's CPU time per request, unpaced: everything
-// is due at once, over 50 connections.
+// is due at once, over 50 connections. The bare one has a workload, a verdict
+// and a ledger that cost nothing, so what is left is the engine.
 func BenchmarkCost(b *testing.B) {
-	load(b, otherProcess(b), loadgen.Constant{PerSecond: 1e9}, time.Duration(b.N), 50)
+	eachEngineOf(b, func(b *testing.B, open engine) {
+		b.Run("orders", func(b *testing.B) {
+			load(b, open, otherProcess(b), loadgen.Constant{PerSecond: 1e9}, time.Duration(b.N), 50)
+		})
+		b.Run("bare", func(b *testing.B) {
+			s := &repeat{left: b.N}
+			url, before := otherProcess(b), cpuSeconds(b)
+			b.ResetTimer()
+			err := open(Config{BaseURL: url, Connections: 50, Timeout: time.Hour}).Run(b.Context(), loadgen.Job{Start: time.Now(), Calls: s, Replies: s})
+			if err != nil || s.ok.Load() != int64(b.N) {
+				b.Fatalf("%d of %d answered, error %v", s.ok.Load(), b.N, err)
+			}
+			b.ReportMetric(float64(b.N)/(cpuSeconds(b)-before), "req/cpu-s")
+		})
+	})
+}
+
+// repeat is a Source of one call again and again, and a Sink that counts.
+type repeat struct {
+	mu   sync.Mutex
+	left int
+	ok   atomic.Int64
+}
+
+func (s *repeat) Next(c *loadgen.Call) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left == 0 {
+		return false
+	}
+	s.left--
+	c.Reset()
+	c.Method = "POST"
+	c.Path = append(c.Path, "/orders"...)
+	f := c.AddHeader("Idempotency-Key")
+	f.Value = append(f.Value, "019a1234-5678-7abc-8def-0123456789ab"...)
+	c.Body = append(c.Body, `{"user_id":"user-000001","total":12.34,"items":[{"sku":"sku-0001","quantity":1}]}`...)
+	return true
+}
+
+func (s *repeat) Done(_ *loadgen.Call, r *loadgen.Reply) {
+	if r.Failure == loadgen.None && r.Status == 202 {
+		s.ok.Add(1)
+	}
 }
 
 // BenchmarkSlip is how punctual sends are, from due to the first byte.
@@ -111,13 +170,15 @@ func BenchmarkSlip(b *testing.B) {
 			"poisson":  loadgen.Poisson{Mean: loadgen.Constant{PerSecond: rate}},
 		} {
 			b.Run(fmt.Sprint(name, " ", rate), func(b *testing.B) {
-				calls := max(float64(b.N), 100)
-				o := load(b, otherProcess(b), law, time.Duration(calls/rate*1e9), 64)
-				for _, q := range []float64{50, 99, 99.9} {
-					b.ReportMetric(float64(o.Slip.ValueAtQuantile(q)), fmt.Sprintf("slip-p%g-us", q))
-				}
-				b.ReportMetric(float64(o.Response.ValueAtQuantile(50)), "response-p50-us")
-				b.ReportMetric(float64(o.Response.ValueAtQuantile(99)), "response-p99-us")
+				eachEngineOf(b, func(b *testing.B, open engine) {
+					calls := max(float64(b.N), 100)
+					o := load(b, open, otherProcess(b), law, time.Duration(calls/rate*1e9), 64)
+					for _, q := range []float64{50, 99, 99.9} {
+						b.ReportMetric(float64(o.Slip.ValueAtQuantile(q)), fmt.Sprintf("slip-p%g-us", q))
+					}
+					b.ReportMetric(float64(o.Response.ValueAtQuantile(50)), "response-p50-us")
+					b.ReportMetric(float64(o.Response.ValueAtQuantile(99)), "response-p99-us")
+				})
 			})
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -149,27 +150,25 @@ func reset(c net.Conn) {
 
 func TestAccountMatchesThatOfAnUnrulyServer(t *testing.T) {
 	for seed := range uint64(2) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { againstUnruly(t, seed, false) })
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			eachEngine(t, func(t *testing.T, open engine) { againstUnruly(t, open, seed, false) })
+		})
 	}
 }
 
 func TestAccountMatchesAfterAStopInMidRun(t *testing.T) {
 	for seed := range uint64(2) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { againstUnruly(t, seed, true) })
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			eachEngine(t, func(t *testing.T, open engine) { againstUnruly(t, open, seed, true) })
+		})
 	}
 }
 
-func againstUnruly(t *testing.T, seed uint64, stopped bool) {
+func againstUnruly(t *testing.T, open engine, seed uint64, stopped bool) {
 	u := &unruly{rng: rand.New(rand.NewPCG(seed, 0)), conns: map[net.Conn]bool{}, orders: map[string]fate{}}
 	url := rawServer(t, u.serve)
-	dead := deadAddr(t)
-	e := NewNetHTTP(Config{BaseURL: url, Connections: 24, Timeout: 250 * time.Millisecond,
-		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			if u.isDown() {
-				addr = dead // a refusal by the kernel itself
-			}
-			return (&net.Dialer{}).DialContext(ctx, network, addr)
-		}})
+	e := open(Config{BaseURL: url, Connections: 24, Timeout: 250 * time.Millisecond})
+	detour(e, u.isDown, deadAddr(t))
 	var text bytes.Buffer
 	ledger := loadgen.NewLedgerWriter(&text)
 	runner := loadgen.New(loadgen.Config{
@@ -206,6 +205,41 @@ func againstUnruly(t *testing.T, seed uint64, stopped bool) {
 		t.Errorf("%+v: not every kind of trouble was had", total)
 	}
 	u.compare(t, text.Bytes(), total)
+}
+
+// detour makes e connect to another address while that is asked for: where
+// nobody listens the kernel itself refuses.
+func detour(e loadgen.Engine, wanted func() bool, addr string) {
+	switch e := e.(type) {
+	case *NetHTTP:
+		direct := e.cfg.Dial
+		e.cfg.Dial = func(ctx context.Context, network, to string) (net.Conn, error) {
+			if wanted() {
+				to = addr
+			}
+			return direct(ctx, network, to)
+		}
+	case *eventLoop:
+		direct := e.open
+		e.open = func(start time.Time) (kernel, error) {
+			k, err := direct(start)
+			return diverted{k, wanted, netip.MustParseAddrPort(addr)}, err
+		}
+	}
+}
+
+// diverted is a kernel that connects elsewhere.
+type diverted struct {
+	kernel
+	wanted func() bool
+	addr   netip.AddrPort
+}
+
+func (d diverted) open(to netip.AddrPort, token int32) (int, error) {
+	if d.wanted() {
+		to = d.addr
+	}
+	return d.kernel.open(to, token)
 }
 
 // reach waits until the run has come so far, or ctx ends.

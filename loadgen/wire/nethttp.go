@@ -1,5 +1,6 @@
-// Package wire holds the engines that carry calls to an HTTP target. Call
-// NewNetHTTP and give the engine to loadgen.New.
+// Package wire holds the engines that carry calls to an HTTP target: an event
+// loop for cleartext on Linux, net/http for all else. Call New and give the
+// engine to loadgen.New.
 //
 // The invariant: one Call is at most one request on the wire. No engine
 // follows a redirect, uses a proxy or repeats a request behind the back of
@@ -30,10 +31,11 @@ const (
 type Config struct {
 	BaseURL     string        // "http://127.0.0.1:8080"
 	Connections int           // at most this many at a time; 0 is DefaultConnections
+	Loops       int           // threads that drive them, where the engine is an event loop; 0 is one
 	Timeout     time.Duration // for a free connection from due, and again for the answer from sent; 0 is DefaultTimeout
 	TLS         *tls.Config   // for https; nil trusts the system's roots
 
-	// Dial connects; nil dials TCP.
+	// Dial connects; nil dials TCP. Only net/http can use another.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
@@ -46,6 +48,7 @@ type Config struct {
 // nobody leads, and the schedule itself is the queue.
 type NetHTTP struct {
 	cfg    Config
+	origin origin
 	base   *url.URL
 	addr   string // host:port
 	client *http.Transport
@@ -56,17 +59,15 @@ type NetHTTP struct {
 
 // NewNetHTTP prepares an engine; problems of cfg are reported by Run.
 func NewNetHTTP(cfg Config) *NetHTTP {
-	if cfg.Connections == 0 {
-		cfg.Connections = DefaultConnections
-	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = DefaultTimeout
-	}
+	cfg = cfg.withDefaults()
 	if cfg.Dial == nil {
 		cfg.Dial = (&net.Dialer{}).DialContext
 	}
 	e := &NetHTTP{cfg: cfg, nap: nap, spin: maxSpin}
 	e.base, e.addr, e.err = target(cfg)
+	if e.err == nil {
+		e.origin = newOrigin(e.base)
+	}
 	http1 := new(http.Protocols)
 	http1.SetHTTP1(true)
 	e.client = &http.Transport{
@@ -79,11 +80,27 @@ func NewNetHTTP(cfg Config) *NetHTTP {
 	return e
 }
 
+func (c Config) withDefaults() Config {
+	if c.Connections == 0 {
+		c.Connections = DefaultConnections
+	}
+	if c.Loops == 0 {
+		c.Loops = 1
+	}
+	if c.Timeout == 0 {
+		c.Timeout = DefaultTimeout
+	}
+	return c
+}
+
 // target takes the base URL apart and reports every problem of cfg.
 func target(cfg Config) (base *url.URL, addr string, err error) {
 	var errs []error
 	if cfg.Connections < 0 {
 		errs = append(errs, fmt.Errorf("engine: %d connections, want at least 1", cfg.Connections))
+	}
+	if cfg.Loops < 0 {
+		errs = append(errs, fmt.Errorf("engine: %d loops, want at least 1", cfg.Loops))
 	}
 	if cfg.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("engine: timeout %v, want more than 0", cfg.Timeout))
@@ -115,7 +132,7 @@ func (e *NetHTTP) Run(ctx context.Context, job loadgen.Job) error {
 	r := &netRun{
 		NetHTTP: e, job: job, hard: hard,
 		lead:  make(chan struct{}, 1),
-		pacer: pacer{start: job.Start, nap: e.nap, most: e.spin},
+		pacer: pacer{start: job.Start, nap: e.nap, margin: margin{most: e.spin}},
 	}
 	var workers, grace sync.WaitGroup
 	for range e.cfg.Connections {

@@ -12,6 +12,9 @@ const (
 	// timerSlack is more than Go's timers are late on an idle machine: its
 	// network poller rounds short waits up to a millisecond.
 	timerSlack = 1500 * time.Microsecond
+	// spinShare bounds what an event loop spins to one part in so many of its
+	// time: where calls are always nearly due it would never sleep.
+	spinShare = 5
 	// spinStep is how fast the margin follows the naps.
 	spinStep = 5 * time.Microsecond
 )
@@ -22,8 +25,7 @@ const (
 type pacer struct {
 	start  time.Time
 	nap    func(time.Duration) // may end early
-	most   time.Duration       // of margin; 0 never spins
-	margin time.Duration
+	margin margin
 }
 
 // wait returns when due has come, or when ctx ends.
@@ -33,7 +35,7 @@ func (p *pacer) wait(ctx context.Context, due time.Duration) {
 		switch {
 		case left <= 0:
 			return
-		case left <= p.margin:
+		case left <= p.margin.size:
 			p.spin(due)
 			return
 		case left > 2*timerSlack:
@@ -45,8 +47,8 @@ func (p *pacer) wait(ctx context.Context, due time.Duration) {
 				return
 			}
 		default:
-			p.nap(left - p.margin)
-			p.adapt(time.Since(p.start) - (due - p.margin))
+			p.nap(left - p.margin.size)
+			p.margin.adapt(time.Since(p.start) - (due - p.margin.size))
 		}
 	}
 }
@@ -57,15 +59,34 @@ func (p *pacer) spin(due time.Duration) {
 	}
 }
 
+// margin is how long before a due time it is spun.
+type margin struct {
+	size time.Duration
+	most time.Duration // 0 never spins
+
+	saved time.Duration // that may be spun
+	at    time.Duration // when saved was true
+}
+
+// grant takes from what is saved as much of the margin as is left before a due
+// time.
+func (m *margin) grant(now, left time.Duration) time.Duration {
+	m.saved = min(m.saved+(now-m.at)/spinShare, m.most)
+	m.at = now
+	d := max(0, min(m.size, m.saved, left))
+	m.saved -= d
+	return d
+}
+
 // adapt moves the margin towards the 90th percentile of how late naps end: at
 // rest one in ten pushes it up as far as the others let it down. To chase the
 // last ones would be to spin all the time on a busy machine.
-func (p *pacer) adapt(late time.Duration) {
+func (m *margin) adapt(late time.Duration) {
 	switch {
 	case late < 0: // the nap was interrupted
-	case late > p.margin:
-		p.margin = min(p.margin+spinStep, p.most)
+	case late > m.size:
+		m.size = min(m.size+spinStep, m.most)
 	default:
-		p.margin = max(p.margin-spinStep/9, 0)
+		m.size = max(m.size-spinStep/9, 0)
 	}
 }

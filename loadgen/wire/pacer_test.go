@@ -23,13 +23,13 @@ func TestPacerEndsWhenDue(t *testing.T) {
 func TestPacerSleepsAgainAfterAnInterruptedNap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		naps := 0
-		p := pacer{start: time.Now(), margin: 0, most: maxSpin, nap: func(d time.Duration) {
+		p := pacer{start: time.Now(), margin: margin{most: maxSpin}, nap: func(d time.Duration) {
 			naps++
 			time.Sleep(d - d/2)
 		}}
 		p.wait(t.Context(), time.Millisecond)
-		if got := time.Since(p.start); got != time.Millisecond || naps < 2 || p.margin != 0 {
-			t.Errorf("ended at %v after %d naps, margin %v", got, naps, p.margin)
+		if got := time.Since(p.start); got != time.Millisecond || naps < 2 || p.margin.size != 0 {
+			t.Errorf("ended at %v after %d naps, margin %v", got, naps, p.margin.size)
 		}
 	})
 }
@@ -64,16 +64,16 @@ func TestMarginFollowsHowLateNapsEnd(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(1, 1))
-			p := pacer{most: maxSpin, margin: maxSpin}
+			m := margin{size: maxSpin, most: maxSpin}
 			var sum time.Duration
 			const settled, naps = 1000, 11_000
 			for i := range naps {
-				p.adapt(c.late(rng))
-				if p.margin < 0 || p.margin > maxSpin {
-					t.Fatalf("margin %v, want 0 to %v", p.margin, maxSpin)
+				m.adapt(c.late(rng))
+				if m.size < 0 || m.size > maxSpin {
+					t.Fatalf("margin %v, want 0 to %v", m.size, maxSpin)
 				}
 				if i >= settled {
-					sum += p.margin
+					sum += m.size
 				}
 			}
 			if mean := sum / (naps - settled); mean < c.from || mean > c.to {
@@ -83,10 +83,33 @@ func TestMarginFollowsHowLateNapsEnd(t *testing.T) {
 	}
 }
 
+func TestSpinningIsAShareOfTheTime(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		gap, want time.Duration // between calls, and spun before each
+	}{
+		{"at low rates all of the margin", time.Second, maxSpin},
+		{"at high rates what its share allows", 50 * time.Microsecond, 50 * time.Microsecond / spinShare},
+		{"never longer than there is to wait", 4 * time.Microsecond, 4 * time.Microsecond / spinShare},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := margin{size: maxSpin, most: maxSpin}
+			const calls = 1000
+			spun := time.Duration(0)
+			for i := range calls {
+				spun += m.grant(time.Duration(i)*c.gap, c.gap)
+			}
+			if got := spun / calls; got < c.want*99/100-1 || got > c.want {
+				t.Errorf("%v spun per call, want %v", got, c.want)
+			}
+		})
+	}
+}
+
 // Real naps may end late on a busy machine, but never before their time
 // without a signal, and the pacer never returns early.
 func TestPacerIsNeverEarly(t *testing.T) {
-	p := pacer{start: time.Now(), nap: nap, most: maxSpin}
+	p := pacer{start: time.Now(), nap: nap, margin: margin{most: maxSpin}}
 	for due := time.Duration(0); due < 50*time.Millisecond; due += 700 * time.Microsecond {
 		p.wait(t.Context(), due)
 		if now := time.Since(p.start); now < due {

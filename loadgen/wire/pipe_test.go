@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ordbench/ordbench/loadgen"
@@ -67,13 +69,48 @@ func serve(t *testing.T, h http.Handler) pipes {
 	return l
 }
 
-// synthetic is an engine for synthetic time, where spinning would last for
-// ever, because time stands still while a goroutine runs.
-func synthetic(cfg Config) *NetHTTP {
-	cfg.BaseURL = "http://shop.test"
-	e := NewNetHTTP(cfg)
-	e.nap, e.spin = time.Sleep, 0
-	return e
+// engine makes one of the engines.
+type engine func(Config) loadgen.Engine
+
+// eachEngine runs a test with all engines of this system, on a real network.
+func eachEngine(t *testing.T, test func(t *testing.T, open engine)) {
+	t.Helper()
+	t.Run("net/http", func(t *testing.T) {
+		test(t, func(cfg Config) loadgen.Engine { return NewNetHTTP(cfg) })
+	})
+	if runtime.GOOS == "linux" {
+		t.Run("event loop", func(t *testing.T) {
+			test(t, func(cfg Config) loadgen.Engine { return newEventLoop(cfg) })
+		})
+	}
+}
+
+// eachSynthetic runs a test with all engines under synthetic time and on a
+// network in memory. They do not spin, which would last for ever, because
+// time stands still while a goroutine runs.
+func eachSynthetic(t *testing.T, test func(t *testing.T, open engine)) {
+	t.Helper()
+	t.Run("net/http", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			test(t, func(cfg Config) loadgen.Engine {
+				cfg.BaseURL = "http://192.0.2.1"
+				e := NewNetHTTP(cfg)
+				e.nap, e.spin = time.Sleep, 0
+				return e
+			})
+		})
+	})
+	t.Run("event loop", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			test(t, func(cfg Config) loadgen.Engine {
+				cfg.BaseURL = "http://192.0.2.1"
+				e := newEventLoop(cfg)
+				e.open = func(start time.Time) (kernel, error) { return newMemory(start, cfg.Dial), nil }
+				e.spin = 0
+				return e
+			})
+		})
+	})
 }
 
 // orders is a workload that only places orders.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -74,7 +73,7 @@ func TestStalledServerIsSeenAsTheOpenLoopSeesIt(t *testing.T) {
 		}
 		for _, conns := range []int{spare, 16} {
 			t.Run(fmt.Sprint(name, " over ", conns, " connections"), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+				eachSynthetic(t, func(t *testing.T, open engine) {
 					s := stall{from: 11 * time.Second, to: 13 * time.Second, service: time.Millisecond, conns: conns}
 					plan := one(law, length)
 					start := time.Now()
@@ -87,7 +86,7 @@ func TestStalledServerIsSeenAsTheOpenLoopSeesIt(t *testing.T) {
 					}))
 					report, err := loadgen.New(loadgen.Config{
 						Plan: plan, Workload: orders(t), Start: start,
-						Engine: synthetic(Config{Connections: conns, Timeout: time.Minute, Dial: net.dial}),
+						Engine: open(Config{Connections: conns, Timeout: time.Minute, Dial: net.dial}),
 					}).Run(t.Context())
 					if err != nil {
 						t.Fatal(err)
@@ -122,47 +121,49 @@ func TestStalledServerIsSeenAsTheOpenLoopSeesIt(t *testing.T) {
 // bounds are wide: what a generator that waits for answers would report lies
 // far outside of them.
 func TestStalledServerOnARealNetwork(t *testing.T) {
-	const length, rate, conns = 2500 * time.Millisecond, 400, 8
-	var (
-		mu       sync.Mutex
-		from, to time.Time
-		start    = time.Now()
-	)
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if now := time.Since(start); now > 500*time.Millisecond && now < 1300*time.Millisecond {
-			<-time.After(1300*time.Millisecond - now)
-			mu.Lock()
-			if from.IsZero() {
-				from, to = start.Add(now), time.Now()
+	eachEngine(t, func(t *testing.T, open engine) {
+		const length, rate, conns = 2500 * time.Millisecond, 400, 8
+		var (
+			mu       sync.Mutex
+			from, to time.Time
+			start    = time.Now()
+		)
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if now := time.Since(start); now > 500*time.Millisecond && now < 1300*time.Millisecond {
+				<-time.After(1300*time.Millisecond - now)
+				mu.Lock()
+				if from.IsZero() {
+					from, to = start.Add(now), time.Now()
+				}
+				mu.Unlock()
 			}
-			mu.Unlock()
+			accept(w)
+		}))
+		defer srv.Close()
+		plan := one(loadgen.Constant{PerSecond: rate}, length)
+		report, err := loadgen.New(loadgen.Config{
+			Plan: plan, Workload: orders(t), Start: start,
+			Engine: open(Config{BaseURL: srv.URL, Connections: conns, Timeout: time.Minute}),
+		}).Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
 		}
-		accept(w)
-	}))
-	defer srv.Close()
-	plan := one(loadgen.Constant{PerSecond: rate}, length)
-	report, err := loadgen.New(loadgen.Config{
-		Plan: plan, Workload: orders(t), Start: start,
-		Engine: NewNetHTTP(Config{BaseURL: srv.URL, Connections: conns, Timeout: time.Minute}),
-	}).Run(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := report.Phases[0].Ops["place_order"]
-	want := stall{from: from.Sub(start), to: to.Sub(start), conns: conns}.responses(arrivals(plan))
-	compare := func(h *hdrhistogram.Histogram, q float64) (got, open int64) {
-		return h.ValueAtQuantile(q), at(want, q)
-	}
-	for _, q := range []float64{80, 90, 95, 99} {
-		got, open := compare(o.Response, q)
-		if got < open*8/10 {
-			t.Errorf("response p%g %d us, the open loop says at least %d: omitted", q, got, open)
+		o := report.Phases[0].Ops["place_order"]
+		want := stall{from: from.Sub(start), to: to.Sub(start), conns: conns}.responses(arrivals(plan))
+		compare := func(h *hdrhistogram.Histogram, q float64) (got, open int64) {
+			return h.ValueAtQuantile(q), at(want, q)
 		}
-		if got > open*15/10+500_000 {
-			t.Errorf("response p%g %d us, the open loop says %d", q, got, open)
+		for _, q := range []float64{80, 90, 95, 99} {
+			got, open := compare(o.Response, q)
+			if got < open*8/10 {
+				t.Errorf("response p%g %d us, the open loop says at least %d: omitted", q, got, open)
+			}
+			if got > open*15/10+500_000 {
+				t.Errorf("response p%g %d us, the open loop says %d", q, got, open)
+			}
 		}
-	}
-	if service, open := compare(o.Service, 90); service > open/4 {
-		t.Errorf("service p90 %d us, want it far below the %d us of the open loop", service, open)
-	}
+		if service, open := compare(o.Service, 90); service > open/4 {
+			t.Errorf("service p90 %d us, want it far below the %d us of the open loop", service, open)
+		}
+	})
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/ordbench/ordbench/loadgen"
@@ -147,21 +146,12 @@ func (w *worker) request() (*http.Request, error) {
 	for _, f := range c.Header {
 		header[f.Name] = []string{string(f.Value)}
 	}
-	u := *w.base
-	if bytes.ContainsAny(c.Path, "%?") {
-		ref, err := url.ParseRequestURI(string(c.Path))
-		if err != nil {
-			return nil, err
-		}
-		u.Path, u.RawPath, u.RawQuery = w.base.Path+ref.Path, "", ref.RawQuery
-		if ref.RawPath != "" {
-			u.RawPath = w.base.EscapedPath() + ref.RawPath
-		}
-	} else {
-		u.Path += string(c.Path)
+	u, err := w.origin.url(c.Path)
+	if err != nil {
+		return nil, err
 	}
 	req := &http.Request{
-		Method: c.Method, URL: &u, Host: w.base.Host, Header: header,
+		Method: c.Method, URL: u, Host: w.base.Host, Header: header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 	if len(c.Body) > 0 {

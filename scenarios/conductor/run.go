@@ -165,7 +165,7 @@ func (r *run) drive(ctx context.Context) error {
 	}
 
 	s := r.Scenario
-	engine := wire.NewNetHTTP(wire.Config{
+	engine := wire.New(wire.Config{
 		BaseURL:     r.session.Stack.URL(),
 		Connections: s.Traffic.Connections,
 		Timeout:     s.Traffic.Timeout,

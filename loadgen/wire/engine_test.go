@@ -15,14 +15,13 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/ordbench/ordbench/loadgen"
 )
 
 // run plays plan with engine e and the orders of a shop.
-func run(t *testing.T, ctx context.Context, e *NetHTTP, plan loadgen.Plan, grace time.Duration) *loadgen.OpReport {
+func run(t *testing.T, ctx context.Context, e loadgen.Engine, plan loadgen.Plan, grace time.Duration) *loadgen.OpReport {
 	t.Helper()
 	report, err := loadgen.New(loadgen.Config{Plan: plan, Workload: orders(t), Engine: e, Grace: grace}).Run(ctx)
 	if err != nil {
@@ -32,14 +31,14 @@ func run(t *testing.T, ctx context.Context, e *NetHTTP, plan loadgen.Plan, grace
 }
 
 func TestCallsThatWaitForAConnectionCountFromDue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachSynthetic(t, func(t *testing.T, open engine) {
 		net := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(time.Second)
 			accept(w)
 		}))
 		// Two calls a second on a connection that serves one: call i is due
 		// at i/2 and done at i+1.
-		o := run(t, t.Context(), synthetic(Config{Connections: 1, Timeout: time.Minute, Dial: net.dial}),
+		o := run(t, t.Context(), open(Config{Connections: 1, Timeout: time.Minute, Dial: net.dial}),
 			one(loadgen.Constant{PerSecond: 2}, 5*time.Second), 0)
 		if o.Counts.OK != 10 || o.Queued != 9 {
 			t.Errorf("%+v, %d queued; want 10 ok, 9 queued", o.Counts, o.Queued)
@@ -57,14 +56,14 @@ func TestCallsThatWaitForAConnectionCountFromDue(t *testing.T) {
 }
 
 func TestCallsThatWaitTooLongAreDropped(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachSynthetic(t, func(t *testing.T, open engine) {
 		net := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(1900 * time.Millisecond)
 			accept(w)
 		}))
 		// The call of second 0 is done at 1.9 and that of second 1 at 3.8;
 		// that of second 2 is past its 1.8 s then... and so on.
-		o := run(t, t.Context(), synthetic(Config{Connections: 1, Timeout: 1950 * time.Millisecond, Dial: net.dial}),
+		o := run(t, t.Context(), open(Config{Connections: 1, Timeout: 1950 * time.Millisecond, Dial: net.dial}),
 			one(loadgen.Constant{PerSecond: 10}, 10*time.Second), 0)
 		if o.Counts.OK+o.Counts.Dropped != 100 || o.Counts.OK < 6 || o.Counts.OK > 7 {
 			t.Errorf("%+v, want 6 or 7 ok, the others dropped", o.Counts)
@@ -91,7 +90,7 @@ func TestStopGivesWhatIsInFlightItsGrace(t *testing.T) {
 		{"the others are unfinished", time.Hour, loadgen.Counts{Scheduled: 301, Unfinished: 4, Dropped: 297}, 4000500 * time.Microsecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			eachSynthetic(t, func(t *testing.T, open engine) {
 				net := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					select {
 					case <-time.After(c.service):
@@ -102,7 +101,7 @@ func TestStopGivesWhatIsInFlightItsGrace(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 3000500*time.Microsecond)
 				defer cancel()
 				start := time.Now()
-				o := run(t, ctx, synthetic(Config{Connections: 4, Timeout: 10 * time.Second, Dial: net.dial}),
+				o := run(t, ctx, open(Config{Connections: 4, Timeout: 10 * time.Second, Dial: net.dial}),
 					one(loadgen.Constant{PerSecond: 100}, time.Hour), time.Second)
 				if o.Counts != c.want {
 					t.Errorf("%+v, want %+v", o.Counts, c.want)
@@ -116,12 +115,12 @@ func TestStopGivesWhatIsInFlightItsGrace(t *testing.T) {
 }
 
 func TestStopWhileNothingIsDue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachSynthetic(t, func(t *testing.T, open engine) {
 		net := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { accept(w) }))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		start := time.Now()
-		o := run(t, ctx, synthetic(Config{Connections: 4, Dial: net.dial}),
+		o := run(t, ctx, open(Config{Connections: 4, Dial: net.dial}),
 			one(loadgen.Constant{PerSecond: 1e-3}, time.Hour), time.Second)
 		if want := (loadgen.Counts{Scheduled: 1, OK: 1}); o.Counts != want || time.Since(start) != time.Minute {
 			t.Errorf("%+v after %v, want %+v after 1m0s", o.Counts, time.Since(start), want)
@@ -130,9 +129,9 @@ func TestStopWhileNothingIsDue(t *testing.T) {
 }
 
 func TestTimeoutCountsFromSending(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachSynthetic(t, func(t *testing.T, open engine) {
 		net := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-		o := run(t, t.Context(), synthetic(Config{Connections: 10, Timeout: 2 * time.Second, Dial: net.dial}),
+		o := run(t, t.Context(), open(Config{Connections: 10, Timeout: 2 * time.Second, Dial: net.dial}),
 			one(loadgen.Constant{PerSecond: 2}, 5*time.Second), 0)
 		if want := (loadgen.Counts{Scheduled: 10, Timeout: 10}); o.Counts != want {
 			t.Errorf("%+v, want %+v", o.Counts, want)
@@ -144,9 +143,13 @@ func TestTimeoutCountsFromSending(t *testing.T) {
 }
 
 func TestSameSeedSendsTheSameRequests(t *testing.T) {
-	sequence := func(seed uint64) (all []string) {
-		synctest.Test(t, func(t *testing.T) {
-			var mu sync.Mutex
+	first := map[uint64]string{}
+	for _, seed := range []uint64{1, 1, 2} {
+		eachSynthetic(t, func(t *testing.T, open engine) {
+			var (
+				mu  sync.Mutex
+				all []string
+			)
 			start := time.Now()
 			net := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				body, err := io.ReadAll(r.Body)
@@ -162,21 +165,23 @@ func TestSameSeedSendsTheSameRequests(t *testing.T) {
 			}))
 			plan := one(loadgen.Poisson{Mean: loadgen.Constant{PerSecond: 100}}, 5*time.Second)
 			plan.Seed = seed
-			run(t, t.Context(), synthetic(Config{Dial: net.dial}), plan, 0)
+			run(t, t.Context(), open(Config{Dial: net.dial}), plan, 0)
+			sent := strings.Join(all, "\n")
+			if first[seed] == "" {
+				first[seed] = sent
+			}
+			if sent != first[seed] || len(all) < 400 {
+				t.Errorf("%d requests that differ from those before, of another run or engine", len(all))
+			}
 		})
-		return all
 	}
-	a, b, c := sequence(1), sequence(1), sequence(2)
-	if strings.Join(a, "\n") != strings.Join(b, "\n") || len(a) < 400 {
-		t.Errorf("%d and %d requests that differ", len(a), len(b))
-	}
-	if strings.Join(a, "\n") == strings.Join(c, "\n") {
+	if first[1] == first[2] {
 		t.Error("another seed sent the same requests")
 	}
 }
 
 // attempt sends a single call with e, and gives what the engine saw of it.
-func attempt(t *testing.T, e *NetHTTP, calls ...loadgen.Call) []loadgen.Reply {
+func attempt(t *testing.T, e loadgen.Engine, calls ...loadgen.Call) []loadgen.Reply {
 	t.Helper()
 	s := &single{calls: calls}
 	if err := e.Run(t.Context(), loadgen.Job{Start: time.Now(), Calls: s, Replies: s}); err != nil {
@@ -204,36 +209,41 @@ func (s *single) Done(_ *loadgen.Call, r *loadgen.Reply) { s.replies = append(s.
 func get(path string) loadgen.Call { return loadgen.Call{Method: "GET", Path: []byte(path)} }
 
 func TestRedirectIsAnAnswer(t *testing.T) {
-	var asked atomic.Int64
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked.Add(1)
-		http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
-	}))
-	defer srv.Close()
-	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1") // not used either
-	r := attempt(t, NewNetHTTP(Config{BaseURL: srv.URL, Connections: 1}), get("/orders"))[0]
-	if r.Status != 307 || r.Failure != loadgen.None || asked.Load() != 1 || r.Header("Location") != "/elsewhere" {
-		t.Errorf("%+v after %d requests, want one 307", r, asked.Load())
-	}
+	eachEngine(t, func(t *testing.T, open engine) {
+		var asked atomic.Int64
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked.Add(1)
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		}))
+		defer srv.Close()
+		t.Setenv("HTTP_PROXY", "http://127.0.0.1:1") // not used either
+		r := attempt(t, open(Config{BaseURL: srv.URL, Connections: 1}), get("/orders"))[0]
+		if r.Status != 307 || r.Failure != loadgen.None || asked.Load() != 1 || r.Header("Location") != "/elsewhere" {
+			t.Errorf("%+v after %d requests, want one 307", r, asked.Load())
+		}
+	})
 }
 
 func TestPathsArriveAsTheyAre(t *testing.T) {
-	for _, c := range []struct{ base, path, want string }{
-		{"", "/orders", "/orders"},
-		{"/shop", "/orders/o-1", "/shop/orders/o-1"},
-		{"", "/orders?page=2&size=10", "/orders?page=2&size=10"},
-		{"/shop", "/stock/a%2Fb?x=%20", "/shop/stock/a%2Fb?x=%20"},
-	} {
-		got := make(chan string, 1)
-		srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			got <- r.RequestURI
-		}))
-		attempt(t, NewNetHTTP(Config{BaseURL: srv.URL + c.base, Connections: 1}), get(c.path))
-		srv.Close()
-		if uri := <-got; uri != c.want {
-			t.Errorf("%s%s arrived as %s, want %s", c.base, c.path, uri, c.want)
+	eachEngine(t, func(t *testing.T, open engine) {
+		for _, c := range []struct{ base, path, want string }{
+			{"", "/orders", "/orders"},
+			{"/shop", "/orders/o-1", "/shop/orders/o-1"},
+			{"", "/orders?page=2&size=10", "/orders?page=2&size=10"},
+			{"/a%20b", "/c d", "/a%20b/c%20d"},
+			{"/shop", "/stock/a%2Fb?x=%20", "/shop/stock/a%2Fb?x=%20"},
+		} {
+			got := make(chan string, 1)
+			srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				got <- r.RequestURI
+			}))
+			attempt(t, open(Config{BaseURL: srv.URL + c.base, Connections: 1}), get(c.path))
+			srv.Close()
+			if uri := <-got; uri != c.want {
+				t.Errorf("%s%s arrived as %s, want %s", c.base, c.path, uri, c.want)
+			}
 		}
-	}
+	})
 }
 
 func TestTLS(t *testing.T) {
@@ -241,13 +251,13 @@ func TestTLS(t *testing.T) {
 	defer srv.Close()
 	roots := x509.NewCertPool()
 	roots.AddCert(srv.Certificate())
-	e := NewNetHTTP(Config{BaseURL: srv.URL, Connections: 1, TLS: &tls.Config{RootCAs: roots}})
+	e := New(Config{BaseURL: srv.URL, Connections: 1, TLS: &tls.Config{RootCAs: roots}})
 	for _, r := range attempt(t, e, get("/"), get("/")) {
 		if r.Status != 202 || r.Failure != loadgen.None {
 			t.Errorf("%+v, want 202", r)
 		}
 	}
-	r := attempt(t, NewNetHTTP(Config{BaseURL: srv.URL, Connections: 1}), get("/"))[0]
+	r := attempt(t, New(Config{BaseURL: srv.URL, Connections: 1}), get("/"))[0]
 	if r.Failure != loadgen.Refused || r.Err == nil {
 		t.Errorf("without the root: %+v, want refused, because no request was written", r)
 	}
@@ -332,11 +342,13 @@ func TestFailuresAreToldApart(t *testing.T) {
 			if c.failure == loadgen.TimedOut {
 				timeout = 50 * time.Millisecond
 			}
-			e := NewNetHTTP(Config{BaseURL: rawServer(t, c.serve), Connections: 1, Timeout: timeout})
-			r := attempt(t, e, loadgen.Call{Method: "POST", Path: []byte("/"), Body: []byte("{}")})[0]
-			if r.Failure != c.failure || r.Status != c.status || (r.Err == nil) != (c.failure == loadgen.None) {
-				t.Errorf("failure %d, status %d, error %v; want %d, %d", r.Failure, r.Status, r.Err, c.failure, c.status)
-			}
+			eachEngine(t, func(t *testing.T, open engine) {
+				e := open(Config{BaseURL: rawServer(t, c.serve), Connections: 1, Timeout: timeout})
+				r := attempt(t, e, loadgen.Call{Method: "POST", Path: []byte("/"), Body: []byte("{}")})[0]
+				if r.Failure != c.failure || r.Status != c.status || (r.Err == nil) != (c.failure == loadgen.None) || (r.Header == nil) != (c.status == 0) {
+					t.Errorf("failure %d, status %d, error %v; want %d, %d", r.Failure, r.Status, r.Err, c.failure, c.status)
+				}
+			})
 		})
 	}
 }
@@ -361,50 +373,54 @@ func deadAddr(t *testing.T) string {
 }
 
 func TestRefusedConnection(t *testing.T) {
-	r := attempt(t, NewNetHTTP(Config{BaseURL: "http://" + deadAddr(t), Connections: 1}), get("/"))[0]
-	if r.Failure != loadgen.Refused || !errors.Is(r.Err, syscall.ECONNREFUSED) {
-		t.Errorf("failure %d, error %v; want connection refused", r.Failure, r.Err)
-	}
+	eachEngine(t, func(t *testing.T, open engine) {
+		r := attempt(t, open(Config{BaseURL: "http://" + deadAddr(t), Connections: 1}), get("/"))[0]
+		if r.Failure != loadgen.Refused || !errors.Is(r.Err, syscall.ECONNREFUSED) {
+			t.Errorf("failure %d, error %v; want connection refused", r.Failure, r.Err)
+		}
+	})
 }
 
 // A target that closes a connection while it is idle, as it does when it
 // restarts, costs no attempt: the next call goes out on a new one, once.
 func TestConnectionClosedWhileIdleIsReplaced(t *testing.T) {
-	var seen atomic.Int64
-	closed := make(chan struct{})
-	url := rawServer(t, func(n int, c net.Conn) {
-		in := bufio.NewReader(c)
-		for {
-			if _, err := readRequest(in); err != nil {
-				return
+	eachEngine(t, func(t *testing.T, open engine) {
+		var seen atomic.Int64
+		closed := make(chan struct{})
+		url := rawServer(t, func(n int, c net.Conn) {
+			in := bufio.NewReader(c)
+			for {
+				if _, err := readRequest(in); err != nil {
+					return
+				}
+				seen.Add(1)
+				io.WriteString(c, okAnswer)
+				if n == 0 {
+					c.Close()
+					close(closed)
+					return
+				}
 			}
-			seen.Add(1)
-			io.WriteString(c, okAnswer)
-			if n == 0 {
-				c.Close()
-				close(closed)
-				return
+		})
+		s := &pausing{single: single{calls: []loadgen.Call{get("/1"), get("/2"), get("/3")}}, pause: closed}
+		e := open(Config{BaseURL: url, Connections: 1})
+		if err := e.Run(t.Context(), loadgen.Job{Start: time.Now(), Calls: s, Replies: s}); err != nil {
+			t.Fatal(err)
+		}
+		ok := 0
+		for _, r := range s.replies {
+			switch r.Failure {
+			case loadgen.None:
+				ok++
+			case loadgen.Broken: // the call and the close met on the way: honest
+			default:
+				t.Errorf("failure %d, error %v", r.Failure, r.Err)
 			}
+		}
+		if ok < 2 || seen.Load() != int64(ok) {
+			t.Errorf("%d answers, the server saw %d requests", ok, seen.Load())
 		}
 	})
-	s := &pausing{single: single{calls: []loadgen.Call{get("/1"), get("/2"), get("/3")}}, pause: closed}
-	e := NewNetHTTP(Config{BaseURL: url, Connections: 1})
-	if err := e.Run(t.Context(), loadgen.Job{Start: time.Now(), Calls: s, Replies: s}); err != nil {
-		t.Fatal(err)
-	}
-	ok := 0
-	for _, r := range s.replies {
-		switch r.Failure {
-		case loadgen.None:
-			ok++
-		case loadgen.Broken: // the call and the close met on the way: honest
-		default:
-			t.Errorf("failure %d, error %v", r.Failure, r.Err)
-		}
-	}
-	if ok < 2 || seen.Load() != int64(ok) {
-		t.Errorf("%d answers, the server saw %d requests", ok, seen.Load())
-	}
 }
 
 // pausing is a single that holds its second call until pause is closed.
@@ -429,9 +445,11 @@ func TestWrongConfigIsReportedByRun(t *testing.T) {
 		{Config{BaseURL: "127.0.0.1:8080"}, "base URL"},
 		{Config{BaseURL: "ftp://host"}, `base URL "ftp://host"`},
 		{Config{BaseURL: "http://host", Connections: -1}, "-1 connections"},
+		{Config{BaseURL: "http://host", Loops: -1}, "-1 loops"},
 		{Config{BaseURL: "http://host", Timeout: -1}, "timeout -1ns"},
+		{Config{BaseURL: "https://host", Timeout: -1}, "timeout -1ns"},
 	} {
-		err := NewNetHTTP(c.cfg).Run(t.Context(), loadgen.Job{})
+		err := New(c.cfg).Run(t.Context(), loadgen.Job{})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %q", c.cfg, err, c.want)
 		}

@@ -1,0 +1,223 @@
+package wire
+
+import (
+	"errors"
+	"io"
+	"math"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// epoll is the kernel of Linux, with a poller of its own: that of the runtime
+// rounds waits up to a millisecond and hands each event to a goroutine.
+//
+// Calls that can't block are raw, which saves telling the scheduler; a wait
+// is not, or it would stall the collector.
+type epoll struct {
+	start  time.Time
+	fd     int
+	waker  int // an eventfd
+	raw    [64]unix.EpollEvent
+	coarse bool // epoll_pwait2 is missing, as before Linux 5.11
+}
+
+// openKernel prepares the calling thread, which should be locked.
+func openKernel(start time.Time) (kernel, error) {
+	// A thread comes with 50 us of slack. Without this waits end later, which
+	// the margin of the loop absorbs.
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
+	k := &epoll{start: start, fd: -1, waker: -1}
+	var err error
+	if k.fd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	if k.waker, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		k.close()
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	if err := k.watch(k.waker, wakeToken, unix.EPOLLIN|unix.EPOLLET); err != nil {
+		k.close()
+		return nil, err
+	}
+	return k, nil
+}
+
+const wakeToken = -1
+
+func (k *epoll) close() {
+	for _, fd := range []int{k.waker, k.fd} {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+	}
+}
+
+func (k *epoll) now() time.Duration { return time.Since(k.start) }
+
+func (k *epoll) wake() {
+	one := [8]byte{1}
+	_, _ = unix.Write(k.waker, one[:]) // it fails only if a wake is pending
+}
+
+func (k *epoll) watch(fd int, token int32, what uint32) error {
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(k.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: what, Fd: token}))
+}
+
+func (k *epoll) wait(events []event, timeout time.Duration) (int, error) {
+	n, errno := k.poll(min(len(events), len(k.raw)), timeout)
+	if errno != 0 {
+		if errno == unix.EINTR {
+			return 0, nil
+		}
+		return 0, os.NewSyscallError("epoll_wait", errno)
+	}
+	told := 0
+	for _, e := range k.raw[:n] {
+		if e.Fd == wakeToken {
+			continue
+		}
+		var what happening
+		if e.Events&unix.EPOLLIN != 0 {
+			what |= readable
+		}
+		if e.Events&unix.EPOLLOUT != 0 {
+			what |= writable
+		}
+		if e.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+			what |= gone
+		}
+		events[told] = event{e.Fd, what}
+		told++
+	}
+	return told, nil
+}
+
+// poll fills raw, by the nanosecond.
+func (k *epoll) poll(most int, timeout time.Duration) (int, unix.Errno) {
+	events := unsafe.Pointer(&k.raw[0])
+	if timeout > 0 && !k.coarse {
+		ts := unix.NsecToTimespec(int64(timeout))
+		n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(k.fd), uintptr(events), uintptr(most), uintptr(unsafe.Pointer(&ts)), 0, 0)
+		if errno != unix.ENOSYS {
+			return int(n), errno
+		}
+		k.coarse = true
+	}
+	if timeout > 0 {
+		// epoll_wait counts in milliseconds, so it only looks, behind a wait
+		// for the poller itself.
+		ts := unix.NsecToTimespec(int64(timeout))
+		poller := unix.PollFd{Fd: int32(k.fd), Events: unix.POLLIN}
+		_, _, errno := unix.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&poller)), 1, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
+		if errno != 0 {
+			return 0, errno
+		}
+	}
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(k.fd), uintptr(events), uintptr(most), 0, 0, 0)
+	return int(n), errno
+}
+
+func (k *epoll) open(to netip.AddrPort, token int32) (int, error) {
+	var (
+		sa     unix.Sockaddr
+		domain = unix.AF_INET6
+	)
+	ip := to.Addr().Unmap()
+	if ip.Is4() {
+		domain, sa = unix.AF_INET, &unix.SockaddrInet4{Port: int(to.Port()), Addr: ip.As4()}
+	} else {
+		sa = &unix.SockaddrInet6{Port: int(to.Port()), Addr: ip.As16(), ZoneId: zone(ip.Zone())}
+	}
+	fd, err := unix.Socket(domain, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, dialError(to, "socket", err)
+	}
+	if err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+		err = dialError(to, "setsockopt", err)
+	} else if err = unix.Connect(fd, sa); err != nil && !errors.Is(err, unix.EINPROGRESS) {
+		err = dialError(to, "connect", err)
+	} else {
+		err = k.watch(fd, token, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET&math.MaxUint32)
+	}
+	if err != nil {
+		k.shut(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// zone is the number of a network interface.
+func zone(name string) uint32 {
+	if name == "" {
+		return 0
+	}
+	i, err := net.InterfaceByName(name)
+	if err != nil {
+		return 0 // connecting will say what is wrong
+	}
+	return uint32(i.Index)
+}
+
+// dialError says what package net would say.
+func dialError(to netip.AddrPort, call string, err error) error {
+	return &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(to), Err: os.NewSyscallError(call, err)}
+}
+
+func (k *epoll) connected(fd int) error {
+	code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err == nil && code != 0 {
+		err = unix.Errno(code)
+	}
+	to, _ := unix.Getpeername(fd) // not known where connecting failed
+	if err == nil {
+		// A port of this machine where nobody listens may meet itself.
+		if from, _ := unix.Getsockname(fd); addrPort(from) == addrPort(to) {
+			err = unix.ECONNREFUSED
+		}
+	}
+	if err != nil {
+		return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", err)}
+	}
+	return nil
+}
+
+func addrPort(sa unix.Sockaddr) netip.AddrPort {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port))
+	}
+	return netip.AddrPort{}
+}
+
+func (k *epoll) read(fd int, p []byte) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), unix.MSG_DONTWAIT, 0, 0)
+	switch {
+	case errno == unix.EAGAIN || errno == unix.EINTR:
+		return 0, errAgain
+	case errno != 0:
+		return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("recvfrom", errno)}
+	case n == 0:
+		return 0, io.EOF
+	}
+	return int(n), nil
+}
+
+func (k *epoll) write(fd int, p []byte) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+	switch {
+	case errno == unix.EAGAIN:
+		return 0, errAgain
+	case errno != 0:
+		return 0, &net.OpError{Op: "write", Net: "tcp", Err: os.NewSyscallError("sendto", errno)}
+	}
+	return int(n), nil
+}
+
+func (k *epoll) shut(fd int) { _ = unix.Close(fd) }

@@ -1,0 +1,103 @@
+package wire
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// eachWait runs a test with epoll_pwait2 and with what stands in for it.
+func eachWait(t *testing.T, test func(t *testing.T, k kernel)) {
+	t.Helper()
+	for name, coarse := range map[string]bool{"by the nanosecond": false, "by the millisecond": true} {
+		t.Run(name, func(t *testing.T) {
+			k, err := openKernel(time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer k.close()
+			k.(*epoll).coarse = coarse
+			test(t, k)
+		})
+	}
+}
+
+func TestWaitIsNeverShort(t *testing.T) {
+	eachWait(t, func(t *testing.T, k kernel) {
+		for _, timeout := range []time.Duration{0, 1, 30 * time.Microsecond, 2100 * time.Microsecond} {
+			before := k.now()
+			n, err := k.wait(make([]event, 1), timeout)
+			// A signal may end a wait early, and the loop waits again.
+			for err == nil && n == 0 && k.now()-before < timeout {
+				n, err = k.wait(make([]event, 1), timeout-(k.now()-before))
+			}
+			if n != 0 || err != nil || k.now()-before < timeout {
+				t.Errorf("%v: %d events after %v, error %v", timeout, n, k.now()-before, err)
+			}
+		}
+	})
+}
+
+func TestWakeEndsAWait(t *testing.T) {
+	eachWait(t, func(t *testing.T, k kernel) {
+		go k.wake()
+		if n, err := k.wait(make([]event, 1), time.Hour); n != 0 || err != nil {
+			t.Errorf("%d events, error %v; want none", n, err)
+		}
+		if n, err := k.wait(make([]event, 1), 0); n != 0 || err != nil {
+			t.Errorf("then %d events, error %v; want none", n, err)
+		}
+	})
+}
+
+func TestWaitTellsWhatHappens(t *testing.T) {
+	eachWait(t, func(t *testing.T, k kernel) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		fd, err := k.open(netip.MustParseAddrPort(l.Addr().String()), 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer k.shut(fd)
+		expect := func(what happening) {
+			t.Helper()
+			var events [2]event
+			for {
+				n, err := k.wait(events[:], time.Minute)
+				if err != nil || n == 1 && (events[0].token != 7 || events[0].what&what != what) || n > 1 {
+					t.Fatalf("%d events %+v, error %v; want %b", n, events, err, what)
+				}
+				if n == 1 {
+					return
+				}
+			}
+		}
+		expect(writable)
+		if err := k.connected(fd); err != nil {
+			t.Fatal(err)
+		}
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Write([]byte("x"))
+		expect(readable)
+		p := make([]byte, 2)
+		if n, err := k.read(fd, p); n != 1 || err != nil {
+			t.Errorf("read %d, error %v", n, err)
+		}
+		if _, err := k.read(fd, p); !errors.Is(err, errAgain) {
+			t.Errorf("error %v, want %v", err, errAgain)
+		}
+		c.Close()
+		expect(readable | gone)
+		if _, err := k.read(fd, p); !isEOF(err) {
+			t.Errorf("error %v, want the end", err)
+		}
+	})
+}

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package wire
+
+import (
+	"errors"
+	"time"
+)
+
+// openKernel has no event loop to offer here; New knows.
+func openKernel(time.Time) (kernel, error) { return nil, errors.ErrUnsupported }

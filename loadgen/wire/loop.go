@@ -1,0 +1,252 @@
+package wire
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/ordbench/ordbench/loadgen"
+)
+
+const (
+	// burst bounds how many calls start between two looks at the answers.
+	burst = 32
+	// never is no time to wait for.
+	never = loadgen.Never
+)
+
+// loop is one thread that does everything for its connections, one thing at a
+// time: it starts calls when they are due, reads answers, and ends what has no
+// time left. Whatever it does not do it waits for in the kernel.
+type loop struct {
+	os      kernel
+	job     loadgen.Job
+	timeout time.Duration
+	origin  origin
+	routes  []netip.AddrPort
+	lost    error // why there are no routes
+	route   int   // that worked last
+
+	idle    []*conn       // connected and free, the latest last
+	spare   []*conn       // free, not connected
+	held    *conn         // with the next call, nil if there is none to be had
+	rise    time.Duration // when to wake for it; -1 before that is decided
+	more    bool          // there may be calls to take
+	behind  bool          // calls may be due that were not looked at
+	flights flights
+	conns   []conn
+	margin  margin
+	stopped atomic.Int64 // when the load was stopped, -1 before
+	killed  bool         // what is in flight is given up
+}
+
+// newLoop has n connections, none of them connected.
+func newLoop(n int, most time.Duration) *loop {
+	l := &loop{conns: make([]conn, n), more: true, margin: margin{most: most}}
+	l.stopped.Store(-1)
+	for i := range l.conns {
+		c := &l.conns[n-1-i]
+		c.token, c.fd = int32(n-1-i), -1
+		c.header = c.in.header
+		l.spare = append(l.spare, c)
+	}
+	return l
+}
+
+// stop ends the load now. It may be called by any goroutine.
+func (l *loop) stop() {
+	l.stopped.CompareAndSwap(-1, int64(max(0, l.os.now())))
+	l.os.wake()
+}
+
+func (l *loop) isStopped() bool { return l.stopped.Load() >= 0 }
+
+// run settles calls until there are no more.
+func (l *loop) run() error {
+	defer l.hangUpAll()
+	now := l.os.now()
+	for i := range l.conns {
+		l.conns[i].ready = now
+	}
+	var events [64]event
+	for {
+		l.expire()
+		l.begin() // last, so that no connection is free while a call may wait
+		if l.held == nil && !l.behind && l.flights.first == nil && (!l.more || l.isStopped()) {
+			return nil
+		}
+		n, err := l.wait(events[:])
+		if err != nil {
+			l.giveUp(err)
+			return err
+		}
+		for _, e := range events[:n] {
+			l.handle(&l.conns[e.token], e.what)
+		}
+	}
+}
+
+// begin starts the calls that are due, and holds the one that comes next.
+func (l *loop) begin() {
+	l.behind = false
+	for range burst {
+		if l.held == nil && !l.take() {
+			return
+		}
+		c, now := l.held, l.os.now()
+		if now < c.call.Due && !l.isStopped() {
+			return
+		}
+		l.held = nil
+		l.start(c, now)
+	}
+	l.behind = true
+}
+
+// take gets the next call for a free connection, and has its request ready
+// before it is due.
+func (l *loop) take() bool {
+	if !l.more || l.isStopped() {
+		return false
+	}
+	var c *conn
+	if n := len(l.idle); n > 0 {
+		c = l.idle[n-1]
+		l.idle = l.idle[:n-1]
+	} else if n := len(l.spare); n > 0 {
+		c = l.spare[n-1]
+		l.spare = l.spare[:n-1]
+	} else {
+		return false // the schedule is the queue
+	}
+	if l.more = l.job.Calls.Next(&c.call); !l.more {
+		l.release(c)
+		return false
+	}
+	c.state = holding
+	c.out, c.unfit = l.origin.append(c.out[:0], &c.call)
+	l.held, l.rise = c, -1
+	return true
+}
+
+// start sends the call that c holds, or says why it can't be sent any more.
+func (l *loop) start(c *conn, now time.Duration) {
+	c.reply = loadgen.Reply{Ready: c.ready, Sent: -1, Done: now}
+	late := c.call.Due + l.timeout
+	switch {
+	case l.isStopped() && now < c.call.Due:
+		c.reply.Failure = loadgen.Withdrawn
+	case now >= late:
+		// The customer left at that time, even if the engine sees it now.
+		c.reply.Failure, c.reply.Done = loadgen.NotSent, late
+	case l.isStopped():
+		c.reply.Failure = loadgen.Stopped
+	default:
+		c.reply.Sent, c.deadline = now, now+l.timeout
+		l.flights.push(c)
+		l.send(c)
+		return
+	}
+	l.job.Replies.Done(&c.call, &c.reply)
+	l.release(c)
+}
+
+// release lets a connection have another call.
+func (l *loop) release(c *conn) {
+	c.state = free
+	if c.fd < 0 {
+		l.spare = append(l.spare, c)
+		return
+	}
+	c.slot = len(l.idle)
+	l.idle = append(l.idle, c)
+}
+
+// unlist takes c out of the idle.
+func (l *loop) unlist(c *conn) {
+	last := len(l.idle) - 1
+	l.idle[c.slot] = l.idle[last]
+	l.idle[c.slot].slot = c.slot
+	l.idle = l.idle[:last]
+}
+
+// hangUp closes the connection, if there is one.
+func (l *loop) hangUp(c *conn) {
+	if c.fd < 0 {
+		return
+	}
+	l.os.shut(c.fd)
+	c.fd = -1
+	c.in.forget()
+}
+
+func (l *loop) hangUpAll() {
+	for i := range l.conns {
+		l.hangUp(&l.conns[i])
+	}
+}
+
+// expire ends what has no time left.
+func (l *loop) expire() {
+	c := l.flights.first
+	if c == nil {
+		return
+	}
+	now := l.os.now()
+	if now >= l.end() {
+		l.giveUp(context.Canceled)
+		return
+	}
+	for ; c != nil && c.deadline <= now; c = l.flights.first {
+		l.fail(c, loadgen.TimedOut, os.ErrDeadlineExceeded)
+	}
+}
+
+// end is when what is in flight is given up.
+func (l *loop) end() time.Duration {
+	if at := l.stopped.Load(); at >= 0 {
+		return time.Duration(at) + l.job.Grace
+	}
+	return never
+}
+
+// giveUp leaves everything unfinished.
+func (l *loop) giveUp(err error) {
+	l.killed = true
+	l.stopped.CompareAndSwap(-1, int64(max(0, l.os.now())))
+	if c := l.held; c != nil {
+		l.held = nil
+		l.start(c, l.os.now())
+	}
+	for c := l.flights.first; c != nil; c = l.flights.first {
+		l.fail(c, loadgen.Unfinished, err)
+	}
+}
+
+// wait sleeps until something happens or has to be done, but for the last
+// microseconds before a call is due: then it only looks, again and again.
+func (l *loop) wait(events []event) (int, error) {
+	if l.behind {
+		return l.os.wait(events, 0)
+	}
+	now, until, paced := l.os.now(), l.end(), false
+	if c := l.flights.first; c != nil {
+		until = min(until, c.deadline)
+	}
+	if l.held != nil {
+		due := l.held.call.Due
+		if l.rise < 0 {
+			l.rise = due - l.margin.grant(now, due-now)
+		}
+		if l.rise <= until {
+			until, paced = l.rise, true
+		}
+	}
+	n, err := l.os.wait(events, max(0, until-now))
+	if paced && n == 0 && until > now {
+		l.margin.adapt(l.os.now() - until)
+	}
+	return n, err
+}
