@@ -11,13 +11,22 @@ import (
 	"fmt"
 )
 
-// Topics, and the consumer group that reads each.
+// Topics, all keyed by order id.
 const (
-	OrdersTopic    = "orders-topic"    // written by order, keyed by order id
-	InventoryTopic = "inventory-topic" // written by inventory, keyed by order id
+	OrdersTopic    = "orders-topic"    // written by order
+	InventoryTopic = "inventory-topic" // written by inventory
+	PaymentTopic   = "payment-topic"   // written by payment
+)
 
-	InventoryGroup = "inventory-group" // inventory reads OrdersTopic
-	OrderGroup     = "order-group"     // order reads InventoryTopic
+// Topics lists them along the way of an order.
+func Topics() []string { return []string{OrdersTopic, InventoryTopic, PaymentTopic} }
+
+// Consumer groups, each of one service.
+const (
+	InventoryGroup    = "inventory-group"    // reads OrdersTopic to reserve, PaymentTopic to sell or release
+	PaymentGroup      = "payment-group"      // reads InventoryTopic
+	OrderGroup        = "order-group"        // reads InventoryTopic and PaymentTopic
+	NotificationGroup = "notification-group" // reads InventoryTopic and PaymentTopic
 )
 
 // Types of events.
@@ -25,6 +34,8 @@ const (
 	OrderCreated      = "order.created"
 	InventoryReserved = "inventory.reserved"
 	InventoryRejected = "inventory.rejected"
+	PaymentCaptured   = "payment.captured"
+	PaymentDeclined   = "payment.declined"
 )
 
 // DefaultSKU is what an order without items buys one unit of.
@@ -39,11 +50,11 @@ type Event struct {
 	Type      string    `json:"event"`
 	EventID   string    `json:"event_id"` // unique: what an inbox remembers
 	OrderID   string    `json:"order_id"`
-	UserID    string    `json:"user_id,omitempty"` // order.created
+	UserID    string    `json:"user_id,omitempty"` // whose order it is
 	Total     Money     `json:"total"`
 	Timestamp Timestamp `json:"timestamp"`        // when it happened
-	Items     []Item    `json:"items,omitempty"`  // order.created, and what was reserved
-	Reason    string    `json:"reason,omitempty"` // inventory.rejected: for people
+	Items     []Item    `json:"items,omitempty"`  // order.created, and what was reserved for it
+	Reason    string    `json:"reason,omitempty"` // inventory.rejected, payment.declined: for people
 }
 
 // Item is one line of an order.
@@ -98,8 +109,11 @@ func (e Event) Validate() error {
 	case OrderCreated:
 		need(e.UserID != "", "user_id is missing")
 		need(len(e.Items) > 0, "items are missing")
-	case InventoryReserved:
+	case InventoryReserved, PaymentCaptured:
 		need(len(e.Items) > 0, "items are missing")
+	case PaymentDeclined:
+		need(len(e.Items) > 0, "items are missing")
+		need(e.Reason != "", "reason is missing")
 	case InventoryRejected:
 		need(e.Reason != "", "reason is missing")
 	case "":

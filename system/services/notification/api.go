@@ -1,0 +1,58 @@
+package notification
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/ordbench/ordbench/system/endpoint"
+	"github.com/ordbench/ordbench/system/telemetry"
+)
+
+// api answers HTTP:
+//
+//	GET /notifications/{order}  200 with what a customer was told of an order
+//
+// Whatever is not well is problem+json.
+type api struct {
+	mailbox *mailbox
+	log     *slog.Logger
+}
+
+// view is the body of a 200.
+type view struct {
+	OrderID       string         `json:"order_id"`
+	Notifications []notification `json:"notifications"`
+}
+
+// handler routes requests and counts them.
+func (a *api) handler(requests *telemetry.Requests) http.Handler {
+	mux := http.NewServeMux()
+	route := func(pattern string, h http.HandlerFunc) {
+		mux.Handle(pattern, requests.Route(pattern, h))
+	}
+	route("GET /notifications/{order}", a.find)
+	route("/notifications/{order}", endpoint.OnlyAllow("GET, HEAD"))
+	route("/", func(w http.ResponseWriter, _ *http.Request) {
+		endpoint.NewProblem(http.StatusNotFound, "not-found", "there is GET /notifications/{order}").Write(w)
+	})
+	return mux
+}
+
+func (a *api) find(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("order")
+	found, err := a.mailbox.find(r.Context(), id)
+	switch {
+	case err == nil && len(found) == 0:
+		endpoint.NewProblem(http.StatusNotFound, "not-found", "nobody was told of this order").Write(w)
+	case err == nil:
+		w.Header().Set("Cache-Control", "no-store")
+		endpoint.WriteJSON(w, http.StatusOK, view{OrderID: id, Notifications: found})
+	case errors.Is(err, context.Canceled):
+		// The client hung up: nobody reads an answer.
+	default:
+		a.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		endpoint.NewProblem(http.StatusInternalServerError, "database", "the notification database does not answer").Write(w)
+	}
+}

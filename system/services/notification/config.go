@@ -1,0 +1,33 @@
+package notification
+
+import (
+	"time"
+
+	"github.com/ordbench/ordbench/system/lifecycle"
+)
+
+// Config says how one replica of the notification service runs.
+type Config struct {
+	Replica    string        `json:"replica"`    // "notification-0"
+	Listen     string        `json:"listen"`     // host:port of the API
+	Admin      string        `json:"admin"`      // host:port of health, readiness and metrics
+	Brokers    []string      `json:"brokers"`    // host:port each
+	Database   string        `json:"database"`   // file, shared by all replicas
+	Partitions int           `json:"partitions"` // of each topic
+	Inbox      bool          `json:"inbox"`      // off: a redelivered event is told again
+	Grace      time.Duration `json:"grace"`      // nanoseconds for an orderly end
+}
+
+// Validate returns every problem of c, joined.
+func (c Config) Validate() error {
+	var problems lifecycle.Problems
+	problems.Need(c.Replica != "", "replica is missing")
+	problems.Address("listen", c.Listen)
+	problems.Address("admin", c.Admin)
+	problems.Need(len(c.Brokers) > 0, "brokers are missing")
+	problems.Address("broker", c.Brokers...)
+	problems.Need(c.Database != "", "database is missing")
+	problems.Need(c.Partitions > 0, "partitions is not positive: %d", c.Partitions)
+	problems.Need(c.Grace > 0, "grace is not positive: %s", c.Grace)
+	return problems.Err()
+}

@@ -1,0 +1,53 @@
+package notification
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/ordbench/ordbench/system/bus"
+	"github.com/ordbench/ordbench/system/events"
+)
+
+// herald turns the ends of orders into notifications.
+type herald struct {
+	mailbox *mailbox
+	metrics *metrics
+	log     *slog.Logger
+}
+
+// handle tells of one batch; it is a bus.Handler. What cannot be read will
+// never be readable, so it is logged with its place and left behind: retrying
+// it would hold up its whole partition for ever.
+func (h *herald) handle(ctx context.Context, batch []bus.Message) error {
+	start := time.Now()
+	ends := make([]events.Event, 0, len(batch))
+	unreadable, ignored := 0, 0
+	for _, m := range batch {
+		e, err := events.Decode(m.Value)
+		switch {
+		case err != nil:
+			unreadable++
+			h.log.Error("message left behind", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error", err)
+		case kinds[e.Type] == "":
+			ignored++
+		default:
+			ends = append(ends, e)
+		}
+	}
+	var out tally
+	if len(ends) > 0 {
+		var err error
+		if out, err = h.mailbox.send(ctx, ends, time.Now()); err != nil {
+			return err
+		}
+	}
+	for kind, n := range out.sent {
+		h.metrics.sent.WithLabelValues(kind).Add(float64(n))
+	}
+	h.metrics.events.WithLabelValues("repeated").Add(float64(out.repeated))
+	h.metrics.events.WithLabelValues("ignored").Add(float64(ignored))
+	h.metrics.events.WithLabelValues("unreadable").Add(float64(unreadable))
+	h.metrics.batch.Observe(time.Since(start).Seconds())
+	return nil
+}

@@ -1,0 +1,59 @@
+package payment
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/ordbench/ordbench/system/bus"
+	"github.com/ordbench/ordbench/system/events"
+)
+
+// clerk turns reservations into payments.
+type clerk struct {
+	cashier *cashier
+	ledger  *ledger
+	metrics *metrics
+	log     *slog.Logger
+}
+
+// handle charges one batch; it is a bus.Handler. The money comes before the
+// books: killed in between, the orders come again and the provider knows
+// their keys. What cannot be read will never be readable, so it is logged
+// with its place and left behind: retrying it would hold up its whole
+// partition for ever.
+func (c *clerk) handle(ctx context.Context, batch []bus.Message) error {
+	start := time.Now()
+	orders := make([]events.Event, 0, len(batch))
+	unreadable, ignored := 0, 0
+	for _, m := range batch {
+		e, err := events.Decode(m.Value)
+		switch {
+		case err != nil:
+			unreadable++
+			c.log.Error("message left behind", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error", err)
+		case e.Type != events.InventoryReserved:
+			ignored++
+		default:
+			orders = append(orders, e)
+		}
+	}
+	var out tally
+	if len(orders) > 0 {
+		outcomes, err := c.cashier.charge(ctx, orders)
+		if err != nil {
+			return err
+		}
+		if out, err = c.ledger.record(ctx, orders, outcomes, time.Now()); err != nil {
+			return err
+		}
+	}
+	for outcome, n := range map[string]int{
+		"captured": out.captured, "declined": out.declined, "repeated": out.repeated,
+		"ignored": ignored, "unreadable": unreadable,
+	} {
+		c.metrics.orders.WithLabelValues(outcome).Add(float64(n))
+	}
+	c.metrics.batch.Observe(time.Since(start).Seconds())
+	return nil
+}

@@ -1,0 +1,93 @@
+// Package payment charges for orders whose stock is reserved. Call Run with a
+// Config; it consumes reservations and serves HTTP until its context ends.
+//
+// The invariant: an order is charged at most once, because every charge goes
+// out under a key that is the order's own and no answer is taken for granted
+// that was not heard; and the two sides of a transaction in the ledger, the
+// note that its event was seen, and the promise to publish it are one
+// transaction. So the ledger makes zero at every moment.
+package payment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ordbench/ordbench/system/bus"
+	"github.com/ordbench/ordbench/system/endpoint"
+	"github.com/ordbench/ordbench/system/events"
+	"github.com/ordbench/ordbench/system/lifecycle"
+	"github.com/ordbench/ordbench/system/telemetry"
+)
+
+const (
+	maxBatch       = 128                    // orders under way at the provider at once
+	commitInterval = 250 * time.Millisecond // of offsets: what a kill makes come again
+)
+
+// Run serves until ctx ends, then stops in order: the batch in hand is
+// charged and committed, requests that are open get their answer, and what
+// was promised is published, all within cfg.Grace. The error is nil after an
+// orderly end.
+func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
+	if err := cfg.Validate(); err != nil {
+		return fmt.Errorf("payment: %w", err)
+	}
+	if err := run(ctx, cfg, log); err != nil {
+		return fmt.Errorf("payment: %w", err)
+	}
+	return nil
+}
+
+func run(ctx context.Context, cfg Config, log *slog.Logger) error {
+	ledger, err := openLedger(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	pub := bus.NewPublisher(cfg.Brokers)
+	closeAll := func() error { return errors.Join(pub.Close(), ledger.db.Close()) }
+	l, err := endpoint.Listen(ctx, cfg.Listen)
+	if err != nil {
+		return errors.Join(err, closeAll())
+	}
+
+	reg := telemetry.NewRegistry("payment", cfg.Replica)
+	metrics := newMetrics(reg)
+	ready := lifecycle.WaitFor("topics", "partitions")
+	api := &api{ledger: ledger, log: log}
+	clerk := &clerk{
+		cashier: &cashier{provider: &provider{db: ledger.db, cfg: cfg.Provider}, inbox: cfg.Inbox, timeouts: metrics.timeouts},
+		ledger:  ledger, metrics: metrics, log: log,
+	}
+	admin := telemetry.Admin{Addr: cfg.Admin, Component: "payment", Replica: cfg.Replica, Ready: ready.Check, Registry: reg}
+
+	serve := func(ctx context.Context) error {
+		return endpoint.Serve(ctx, l, endpoint.NewServer(api.handler(telemetry.NewRequests(reg))), cfg.Grace)
+	}
+	consume := func(ctx context.Context) error {
+		if err := bus.EnsureTopics(ctx, cfg.Brokers, cfg.Partitions, events.Topics()...); err != nil {
+			return err
+		}
+		ready.Reached("topics")
+		return bus.Consume(ctx, bus.ConsumerConfig{
+			Brokers: cfg.Brokers, Group: events.PaymentGroup, Member: cfg.Replica, Topics: []string{events.InventoryTopic},
+			MaxBatch: maxBatch, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Log: log,
+			OnReady: func() {
+				ready.Reached("partitions")
+				log.Info("ready", "listen", cfg.Listen)
+			},
+		}, clerk.handle)
+	}
+	relay := func(ctx context.Context) error { return bus.RunRelay(ctx, ledger.db, pub, log) }
+	return lifecycle.Service{
+		Front:  []lifecycle.Task{serve, consume},
+		Back:   []lifecycle.Task{admin.Serve, relay},
+		Settle: ledger.db.AwaitPublished,
+		Close:  closeAll,
+		Ready:  ready,
+		Grace:  cfg.Grace,
+		Log:    log,
+	}.Run(ctx)
+}
