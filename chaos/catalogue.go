@@ -20,7 +20,7 @@ type Option struct {
 	Summary string `json:"summary"`
 }
 
-var components = []string{"gateway", "order", "inventory", "broker", "cache"}
+var components = []string{"gateway", "order", "inventory", "payment", "notification", "broker", "cache"}
 
 var replicasOption = Option{"replicas", "count", "0", "how many replicas of the component; 0 takes all that run"}
 

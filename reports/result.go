@@ -180,9 +180,9 @@ type Transition struct {
 // Consumer is one consumer group over the run.
 type Consumer struct {
 	Group       string         `json:"group"`
-	Topic       string         `json:"topic"`
+	Topic       string         `json:"topic"` // those that it reads, separated by commas
 	Component   string         `json:"component"`
-	Partitions  int            `json:"partitions"`
+	Partitions  int            `json:"partitions"` // of all its topics
 	MaxLag      int64          `json:"max_lag"`
 	DrainMS     int64          `json:"drain_ms"` // end of load to lag 0; -1: it never drained
 	MaxReplicas int            `json:"max_replicas"`

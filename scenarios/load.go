@@ -109,6 +109,7 @@ func Parse(source string, document []byte, overrides ...string) (*Scenario, erro
 		r.problems.sort()
 		return nil, r.problems
 	}
+	s.System.Payment.Seed = s.Seed // one seed for all that is drawn
 	s.Source = source
 	s.Resolved = resolve(s)
 	sum := sha256.Sum256([]byte(s.Resolved))

@@ -46,8 +46,10 @@ description: |
 seed: 42
 system:
   gateway: {replicas: 2, addr: "127.0.0.1:8080", rate_limit: off, timeout: 1500ms, breaker: {failures: 3, open_for: 1m}}
-  order: {replicas: 2}
+  order: {replicas: 2, stuck_after: 30s}
   inventory: {replicas: 3, work: 0s, skus: 10, stock: 500}
+  payment: {replicas: 4, decline: 2.5%, timeout: 100%, work: 0s}
+  notification: {replicas: 5}
   scaling: {by: none, lag_threshold: 10, partitions: 4, polling_interval: 500ms, stabilization_window: 0s}
   patterns: {outbox: off, inbox: false, breaker: no}
 traffic:
@@ -84,8 +86,10 @@ func TestEveryKeyIsRead(t *testing.T) {
 				Replicas: 2, Addr: "127.0.0.1:8080", RateLimit: system.RateLimitConfig{Per: time.Minute},
 				Breaker: system.BreakerConfig{Failures: 3, OpenFor: time.Minute}, Timeout: 1500 * time.Millisecond,
 			},
-			Order:     system.OrderConfig{Replicas: 2},
-			Inventory: system.InventoryConfig{MinReplicas: 3, MaxReplicas: 3, SKUs: 10, Stock: 500},
+			Order:        system.OrderConfig{Replicas: 2, StuckAfter: 30 * time.Second},
+			Inventory:    system.InventoryConfig{MinReplicas: 3, MaxReplicas: 3, SKUs: 10, Stock: 500},
+			Payment:      system.PaymentConfig{Replicas: 4, Decline: 0.025, Timeout: 1, Seed: 42},
+			Notification: system.NotificationConfig{Replicas: 5},
 			Scaling: system.ScalingConfig{
 				By: system.ScaleByNone, LagThreshold: 10, Partitions: 4, PollingInterval: 500 * time.Millisecond,
 			},

@@ -27,7 +27,7 @@ func systemKeys(c *system.Config) object {
 	const replicas = 100
 	return object{
 		of:    "system",
-		later: []string{"payment", "notification", "coupling", "images", "runtime"},
+		later: []string{"coupling", "images", "runtime"},
 		fields: []field{
 			{"gateway", object{of: "system.gateway", fields: []field{
 				{"replicas", whole(&c.Gateway.Replicas, 1, replicas), false},
@@ -41,12 +41,22 @@ func systemKeys(c *system.Config) object {
 			}}, false},
 			{"order", object{of: "system.order", fields: []field{
 				{"replicas", whole(&c.Order.Replicas, 1, replicas), false},
+				{"stuck_after", duration(&c.Order.StuckAfter, 0, time.Hour), false},
 			}}, false},
 			{"inventory", object{of: "system.inventory", fields: []field{
 				{"replicas", span{&c.Inventory.MinReplicas, &c.Inventory.MaxReplicas, replicas}, false},
 				{"work", duration(&c.Inventory.Work, 0, time.Minute), false},
 				{"skus", whole(&c.Inventory.SKUs, 1, 1_000_000), false},
 				{"stock", whole(&c.Inventory.Stock, 0, 1<<40), false},
+			}}, false},
+			{"payment", object{of: "system.payment", fields: []field{
+				{"replicas", whole(&c.Payment.Replicas, 1, replicas), false},
+				{"work", duration(&c.Payment.Work, 0, time.Minute), false},
+				{"decline", share(&c.Payment.Decline), false},
+				{"timeout", share(&c.Payment.Timeout), false},
+			}}, false},
+			{"notification", object{of: "system.notification", fields: []field{
+				{"replicas", whole(&c.Notification.Replicas, 1, replicas), false},
 			}}, false},
 			{"scaling", object{of: "system.scaling", fields: []field{
 				{"by", oneOf(&c.Scaling.By, []string{system.ScaleByLag, system.ScaleByNone}, "cpu"), false},

@@ -196,6 +196,15 @@ func formatShare(share float64) string {
 	return strconv.FormatFloat(math.Round(share*1e8)/1e6, 'f', -1, 64) + "%"
 }
 
+// share is a part of a whole, "2%".
+func share(to *float64) value {
+	return value{to, "a share such as 2%", func(s string) *wrong {
+		var w *wrong
+		*to, w = parseShare(s)
+		return w
+	}, func() string { return formatShare(*to) }}
+}
+
 // parseAt reads "spike+3s", "spike" or "10s". Phases begin with a letter and
 // durations with a digit, so that the two can't be mistaken.
 func parseAt(s string) (At, *wrong) {

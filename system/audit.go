@@ -11,13 +11,14 @@ import (
 )
 
 // bookkeepers are the components that keep a database.
-var bookkeepers = []Component{Order, Inventory}
+var bookkeepers = []Component{Order, Inventory, Payment, Notification}
 
 // Undecodable is the type that Audit gives a message that is no event.
 const Undecodable = "undecodable"
 
 // Audit reads the system's books and hands a every row of them: the orders,
-// the stock with its movements, both outboxes and all that is in the topics.
+// the stock with its movements, the provider's charges and the ledger, the
+// notifications, the outboxes and all that is in the topics.
 // It reads the databases and the broker themselves, not the services' word,
 // and works with any of the services down. Each database is read as it was at
 // one moment, and effects are read before what caused them: in a system that
@@ -39,6 +40,9 @@ func (s *Stack) Audit(ctx context.Context, a Auditor) error {
 		return nil
 	}
 	for _, read := range []func() error{
+		func() error { return book(Notification) },
+		func() error { return topic(events.PaymentTopic) },
+		func() error { return book(Payment) },
 		func() error { return topic(events.InventoryTopic) },
 		func() error { return book(Inventory) },
 		func() error { return topic(events.OrdersTopic) },
@@ -95,6 +99,10 @@ func (s *Stack) auditBook(ctx context.Context, c Component, a Auditor) error {
 		err = auditOrders(ctx, tx, a)
 	case Inventory:
 		err = auditStock(ctx, tx, a)
+	case Payment:
+		err = auditPayments(ctx, tx, a)
+	case Notification:
+		err = auditNotifications(ctx, tx, a)
 	}
 	if err != nil {
 		return err
@@ -137,6 +145,45 @@ func auditStock(ctx context.Context, tx *sql.Tx, a Auditor) error {
 			}
 			r.At = time.UnixMicro(at)
 			return a.Movement(r)
+		})
+}
+
+func auditPayments(ctx context.Context, tx *sql.Tx, a Auditor) error {
+	err := each(ctx, tx, `SELECT order_id, key, outcome, amount_cents, at FROM provider_charges`,
+		func(scan func(...any) error) error {
+			var r ChargeRow
+			var at int64
+			if err := scan(&r.OrderID, &r.Key, &r.Outcome, &r.Cents, &at); err != nil {
+				return err
+			}
+			r.At = time.UnixMicro(at)
+			return a.Charge(r)
+		})
+	if err != nil {
+		return err
+	}
+	return each(ctx, tx, `SELECT transaction_id, order_id, account, amount_cents, at FROM entries ORDER BY id`,
+		func(scan func(...any) error) error {
+			var r EntryRow
+			var at int64
+			if err := scan(&r.Transaction, &r.OrderID, &r.Account, &r.Cents, &at); err != nil {
+				return err
+			}
+			r.At = time.UnixMicro(at)
+			return a.Entry(r)
+		})
+}
+
+func auditNotifications(ctx context.Context, tx *sql.Tx, a Auditor) error {
+	return each(ctx, tx, `SELECT order_id, user_id, kind, event_id, at FROM notifications ORDER BY id`,
+		func(scan func(...any) error) error {
+			var r NotificationRow
+			var at int64
+			if err := scan(&r.OrderID, &r.UserID, &r.Kind, &r.EventID, &at); err != nil {
+				return err
+			}
+			r.At = time.UnixMicro(at)
+			return a.Notification(r)
 		})
 }
 

@@ -8,6 +8,9 @@ type Auditor interface {
 	Order(OrderRow) error
 	Movement(MovementRow) error
 	Stock(StockRow) error
+	Charge(ChargeRow) error
+	Entry(EntryRow) error
+	Notification(NotificationRow) error
 	Outbox(OutboxRow) error
 	Event(EventRow) error
 }
@@ -38,6 +41,35 @@ type MovementRow struct {
 type StockRow struct {
 	SKU                                string
 	Initial, Available, Reserved, Sold int64
+}
+
+// ChargeRow is one line of the payment provider's own book: what it did to a
+// customer's money.
+type ChargeRow struct {
+	OrderID string
+	Key     string // what it was asked under
+	Outcome string // captured, declined
+	Cents   int64
+	At      time.Time
+}
+
+// EntryRow is one side of a transaction in the ledger of the payment service.
+// The sides of a transaction make zero.
+type EntryRow struct {
+	Transaction string
+	OrderID     string
+	Account     string // provider (what it owes), sales (what was earned)
+	Cents       int64  // a debit is positive, a credit negative
+	At          time.Time
+}
+
+// NotificationRow is one message to a customer. Rows are only ever added.
+type NotificationRow struct {
+	OrderID string
+	UserID  string
+	Kind    string // confirmed, rejected, cancelled
+	EventID string // the event that caused it
+	At      time.Time
 }
 
 // OutboxRow is one event that a service promised to publish.

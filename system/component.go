@@ -11,16 +11,18 @@ type Component string
 
 // The components.
 const (
-	Broker    Component = "broker"    // Kafka protocol
-	Cache     Component = "cache"     // Redis protocol
-	Order     Component = "order"     // takes orders
-	Inventory Component = "inventory" // keeps the stock
-	Gateway   Component = "gateway"   // the way in
+	Broker       Component = "broker"       // Kafka protocol
+	Cache        Component = "cache"        // Redis protocol
+	Order        Component = "order"        // takes orders
+	Inventory    Component = "inventory"    // keeps the stock
+	Payment      Component = "payment"      // takes the money
+	Notification Component = "notification" // tells the customers
+	Gateway      Component = "gateway"      // the way in
 )
 
 // Components lists them in the order in which they boot.
 func Components() []Component {
-	return []Component{Broker, Cache, Order, Inventory, Gateway}
+	return []Component{Broker, Cache, Order, Inventory, Payment, Notification, Gateway}
 }
 
 // ReplicaName is the name of the n-th replica, counted from 0.

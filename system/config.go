@@ -9,11 +9,13 @@ import (
 
 // Config says what a stack consists of. Start from DefaultConfig.
 type Config struct {
-	Gateway   GatewayConfig
-	Order     OrderConfig
-	Inventory InventoryConfig
-	Scaling   ScalingConfig
-	Patterns  PatternsConfig
+	Gateway      GatewayConfig
+	Order        OrderConfig
+	Inventory    InventoryConfig
+	Payment      PaymentConfig
+	Notification NotificationConfig
+	Scaling      ScalingConfig
+	Patterns     PatternsConfig
 
 	// Dir holds state and data. "" takes a temporary directory, which is
 	// removed when the stack is closed.
@@ -44,7 +46,10 @@ type BreakerConfig struct {
 }
 
 // OrderConfig is the order service.
-type OrderConfig struct{ Replicas int }
+type OrderConfig struct {
+	Replicas   int
+	StuckAfter time.Duration // an order that waits for longer is parked; 0: never
+}
 
 // InventoryConfig is the inventory service and its stock.
 type InventoryConfig struct {
@@ -54,6 +59,18 @@ type InventoryConfig struct {
 	SKUs        int
 	Stock       int64 // units of each SKU
 }
+
+// PaymentConfig is the payment service and the provider that it simulates.
+type PaymentConfig struct {
+	Replicas int
+	Decline  float64       // share of the charges that the provider refuses, 0 to 1
+	Timeout  float64       // share of the charges that it does not answer in time, 0 to 1
+	Work     time.Duration // what it takes for one charge, on average
+	Seed     int64         // of its moods
+}
+
+// NotificationConfig is the notification service.
+type NotificationConfig struct{ Replicas int }
 
 // ScalingConfig is how the inventory follows its load.
 type ScalingConfig struct {
@@ -87,7 +104,7 @@ func DefaultConfig() Config {
 			Breaker:   BreakerConfig{Failures: 5, OpenFor: 30 * time.Second},
 			Timeout:   2 * time.Second,
 		},
-		Order: OrderConfig{Replicas: 1},
+		Order: OrderConfig{Replicas: 1, StuckAfter: time.Minute},
 		Inventory: InventoryConfig{
 			MinReplicas: 1,
 			MaxReplicas: 20,
@@ -95,6 +112,8 @@ func DefaultConfig() Config {
 			SKUs:        1000,
 			Stock:       1_000_000,
 		},
+		Payment:      PaymentConfig{Replicas: 1, Work: 2 * time.Millisecond, Seed: 1},
+		Notification: NotificationConfig{Replicas: 1},
 		Scaling: ScalingConfig{
 			By:                  ScaleByLag,
 			LagThreshold:        100,
@@ -131,12 +150,18 @@ func (c Config) Validate() error {
 	need(!c.Patterns.Breaker || c.Gateway.Breaker.OpenFor > 0, "breaker must open for a positive time, not %s", c.Gateway.Breaker.OpenFor)
 	need(c.Gateway.Timeout > 0, "gateway timeout must be positive, not %s", c.Gateway.Timeout)
 	count("order replicas", c.Order.Replicas, 1)
+	need(c.Order.StuckAfter >= 0, "order stuck-after must not be negative: %s", c.Order.StuckAfter)
 	count("inventory replicas (min)", c.Inventory.MinReplicas, 1)
 	count("inventory replicas (max)", c.Inventory.MaxReplicas, 1)
 	need(c.Inventory.MinReplicas <= c.Inventory.MaxReplicas, "inventory replicas: min %d is above max %d", c.Inventory.MinReplicas, c.Inventory.MaxReplicas)
 	need(c.Inventory.Work >= 0, "inventory work must not be negative: %s", c.Inventory.Work)
 	need(c.Inventory.SKUs > 0, "inventory SKUs must be positive, not %d", c.Inventory.SKUs)
 	need(c.Inventory.Stock >= 0, "inventory stock must not be negative: %d", c.Inventory.Stock)
+	count("payment replicas", c.Payment.Replicas, 1)
+	need(c.Payment.Decline >= 0 && c.Payment.Decline <= 1, "payment decline must be a share of 0 to 1, not %g", c.Payment.Decline)
+	need(c.Payment.Timeout >= 0 && c.Payment.Timeout <= 1, "payment timeout must be a share of 0 to 1, not %g", c.Payment.Timeout)
+	need(c.Payment.Work >= 0, "payment work must not be negative: %s", c.Payment.Work)
+	count("notification replicas", c.Notification.Replicas, 1)
 	need(c.Scaling.Partitions > 0, "partitions must be positive, not %d", c.Scaling.Partitions)
 	switch c.Scaling.By {
 	case ScaleByNone:
@@ -159,6 +184,10 @@ func (c Config) Slots(comp Component) int {
 		return c.Order.Replicas
 	case Inventory:
 		return c.Inventory.MaxReplicas
+	case Payment:
+		return c.Payment.Replicas
+	case Notification:
+		return c.Notification.Replicas
 	case Broker, Cache:
 		return 1
 	}

@@ -14,7 +14,7 @@ import (
 type Drain struct {
 	Lag         []bus.Lag           `json:"lag"`
 	Unpublished map[Component]int64 `json:"unpublished"` // outbox rows
-	Pending     int64               `json:"pending"`     // orders that wait for an answer
+	Pending     int64               `json:"pending"`     // orders that wait for their end
 }
 
 // Done tells whether nothing is in flight.
@@ -25,7 +25,7 @@ func (d Drain) String() string {
 	var parts []string
 	for _, l := range d.Lag {
 		if n := l.Total(); n > 0 {
-			parts = append(parts, fmt.Sprintf("%s is %d behind", l.Group, n))
+			parts = append(parts, fmt.Sprintf("%s is %d behind on %s", l.Group, n, l.Topic))
 		}
 	}
 	for _, c := range Components() {

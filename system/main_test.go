@@ -182,6 +182,9 @@ type book struct {
 	orders    map[string]system.OrderRow
 	movements map[string][]system.MovementRow // by order
 	stock     map[string]system.StockRow
+	charges   map[string][]system.ChargeRow
+	entries   map[string][]system.EntryRow
+	told      map[string][]system.NotificationRow
 	outbox    map[string]system.OutboxRow // by event
 	events    map[string][]system.EventRow
 }
@@ -190,6 +193,7 @@ func audit(t *testing.T, stack *system.Stack) book {
 	t.Helper()
 	b := book{
 		map[string]system.OrderRow{}, map[string][]system.MovementRow{}, map[string]system.StockRow{},
+		map[string][]system.ChargeRow{}, map[string][]system.EntryRow{}, map[string][]system.NotificationRow{},
 		map[string]system.OutboxRow{}, map[string][]system.EventRow{},
 	}
 	if err := stack.Audit(soon(t), b); err != nil {
@@ -205,9 +209,33 @@ func (b book) Movement(r system.MovementRow) error {
 	b.movements[r.OrderID] = append(b.movements[r.OrderID], r)
 	return nil
 }
+func (b book) Charge(r system.ChargeRow) error {
+	b.charges[r.OrderID] = append(b.charges[r.OrderID], r)
+	return nil
+}
+func (b book) Entry(r system.EntryRow) error {
+	b.entries[r.OrderID] = append(b.entries[r.OrderID], r)
+	return nil
+}
+func (b book) Notification(r system.NotificationRow) error {
+	b.told[r.OrderID] = append(b.told[r.OrderID], r)
+	return nil
+}
 func (b book) Event(r system.EventRow) error {
 	b.events[r.OrderID] = append(b.events[r.OrderID], r)
 	return nil
+}
+
+// done tells whether an order is confirmed in every book, once.
+func (b book) done(id string) bool {
+	return b.orders[id].Status == "CONFIRMED" && len(b.movements[id]) == 2 &&
+		len(b.charges[id]) == 1 && len(b.entries[id]) == 2 && len(b.told[id]) == 1 && len(b.events[id]) == 3
+}
+
+// says is all that the books hold of an order.
+func (b book) says(id string) string {
+	return fmt.Sprintf("%+v, movements %+v, charges %+v, entries %+v, notifications %+v, events %+v",
+		b.orders[id], b.movements[id], b.charges[id], b.entries[id], b.told[id], b.events[id])
 }
 
 // replica is a replica as the status shows it.

@@ -17,7 +17,7 @@ type Sample struct {
 	Ready     map[Component]int
 	Desired   map[Component]int
 	Processes map[string]ProcessSample // by replica; those without a process are absent
-	Lag       []bus.Lag                // inventory-group, then order-group, as last read
+	Lag       []bus.Lag                // of each group in each of its topics, as last read
 	LagKnown  bool                     // false: the broker has not told within lagFresh
 	LagAt     time.Time                // when Lag was read
 	Breakers  []BreakerSample          // of the gateways that answered
@@ -50,10 +50,16 @@ type BreakerTransition struct {
 // consumer is a group and what it reads.
 type consumer struct{ group, topic string }
 
-// consumers are the groups of the system, the one that scales first.
+// consumers are the groups of the system and what they read, what is scaled
+// by first.
 var consumers = []consumer{
 	{events.InventoryGroup, events.OrdersTopic},
+	{events.InventoryGroup, events.PaymentTopic},
+	{events.PaymentGroup, events.InventoryTopic},
 	{events.OrderGroup, events.InventoryTopic},
+	{events.OrderGroup, events.PaymentTopic},
+	{events.NotificationGroup, events.InventoryTopic},
+	{events.NotificationGroup, events.PaymentTopic},
 }
 
 const (

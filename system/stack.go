@@ -128,11 +128,11 @@ func (s *Stack) unsettle() error {
 
 // stages are the components in the order of their start: those of one stage
 // start together.
-var stages = [][]Component{{Broker, Cache}, {Order, Inventory, Gateway}}
+var stages = [][]Component{{Broker, Cache}, {Order, Inventory, Payment, Notification, Gateway}}
 
 // ends are the stages of an orderly end: first nobody comes in, then what is
 // inside is finished, then what it stands on goes.
-var ends = [][]Component{{Gateway}, {Order, Inventory}, {Broker, Cache}}
+var ends = [][]Component{{Gateway}, {Order, Inventory, Payment, Notification}, {Broker, Cache}}
 
 // raise starts every component and waits until it is ready.
 func (s *Stack) raise(ctx context.Context) error {

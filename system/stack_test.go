@@ -26,10 +26,19 @@ func TestOrderIsConfirmedInEveryBook(t *testing.T) {
 	if o := b.orders[id]; o.Status != "CONFIRMED" || o.UserID != "u1" || o.Key == "" || o.Version < 1 || time.Since(o.CreatedAt) > time.Minute {
 		t.Errorf("the order stands there as %+v", o)
 	}
-	if m := b.movements[id]; len(m) != 1 || m[0].Kind != "reserve" || m[0].Quantity != 1 {
+	if m := b.movements[id]; len(m) != 2 || m[0].Kind != "reserve" || m[0].Quantity != 1 || m[1].Kind != "sell" || m[1].Quantity != 1 {
 		t.Errorf("its stock moved as %+v", m)
-	} else if s := b.stock[m[0].SKU]; s.Initial != 1_000_000 || s.Available != 999_999 || s.Reserved != 1 || s.Sold != 0 {
+	} else if s := b.stock[m[0].SKU]; s.Initial != 1_000_000 || s.Available != 999_999 || s.Reserved != 0 || s.Sold != 1 {
 		t.Errorf("the stock is %+v", s)
+	}
+	if c := b.charges[id]; len(c) != 1 || c[0].Outcome != "captured" || c[0].Cents != 12_50 || c[0].Key != id || time.Since(c[0].At) > time.Minute {
+		t.Errorf("it was charged as %+v", c)
+	}
+	if e := b.entries[id]; len(e) != 2 || e[0].Account != "provider" || e[0].Cents != 12_50 || e[1].Account != "sales" || e[1].Cents != -12_50 || e[0].Transaction != e[1].Transaction {
+		t.Errorf("it stands in the ledger as %+v", e)
+	}
+	if n := b.told[id]; len(n) != 1 || n[0].Kind != "confirmed" || n[0].UserID != "u1" {
+		t.Errorf("the customer was told %+v", n)
 	}
 	var types []string
 	for _, e := range b.events[id] {
@@ -39,10 +48,10 @@ func TestOrderIsConfirmedInEveryBook(t *testing.T) {
 		}
 	}
 	// Effects are read before their causes.
-	if !slices.Equal(types, []string{"inventory.reserved", "order.created"}) {
+	if !slices.Equal(types, []string{"payment.captured", "inventory.reserved", "order.created"}) {
 		t.Errorf("its events are %v", types)
 	}
-	if len(b.stock) != 1000 || len(b.orders) != 1 || len(b.outbox) != 2 {
+	if len(b.stock) != 1000 || len(b.orders) != 1 || len(b.outbox) != 3 {
 		t.Errorf("%d SKUs, %d orders, %d outbox rows", len(b.stock), len(b.orders), len(b.outbox))
 	}
 }
@@ -80,8 +89,8 @@ func TestWhatIsKilledComesBackWithItsDataWhereItWas(t *testing.T) {
 	drain(t, stack)
 	b := audit(t, stack)
 	for i, id := range ids {
-		if o := b.orders[id]; o.Status != "CONFIRMED" || len(b.movements[id]) != 1 {
-			t.Errorf("order %d is %q with the movements %+v", i, o.Status, b.movements[id])
+		if !b.done(id) {
+			t.Errorf("order %d: the books say %s", i, b.says(id))
 		}
 		res, err := http.Get(stack.URL() + "/orders/" + id)
 		if err != nil {
@@ -98,7 +107,7 @@ func TestBooksAreReadWhileTheServicesAreDead(t *testing.T) {
 	stack := boot(t, nil)
 	id := order(t, stack)
 	drain(t, stack)
-	for _, name := range []string{"gateway-0", "order-0", "inventory-0"} {
+	for _, name := range []string{"gateway-0", "order-0", "inventory-0", "payment-0", "notification-0"} {
 		if _, _, err := stack.Kill(soon(t), name, time.Hour); err != nil {
 			t.Fatal(err)
 		}
@@ -106,8 +115,8 @@ func TestBooksAreReadWhileTheServicesAreDead(t *testing.T) {
 			t.Errorf("it is %+v", r)
 		}
 	}
-	if b := audit(t, stack); b.orders[id].Status != "CONFIRMED" || len(b.movements[id]) != 1 {
-		t.Errorf("the books say %+v, %+v", b.orders[id], b.movements[id])
+	if b := audit(t, stack); !b.done(id) {
+		t.Errorf("the books say %s", b.says(id))
 	}
 	if d, err := stack.Drained(soon(t)); err != nil || !d.Done() {
 		t.Errorf("in flight: %s, %v", d, err)
@@ -152,8 +161,8 @@ func TestRestartLosesNothing(t *testing.T) {
 		}
 	}
 	drain(t, stack)
-	if b := audit(t, stack); b.orders[id].Status != "CONFIRMED" || len(b.movements[id]) != 1 {
-		t.Errorf("the books say %+v, %+v", b.orders[id], b.movements[id])
+	if b := audit(t, stack); !b.done(id) {
+		t.Errorf("the books say %s", b.says(id))
 	}
 }
 
@@ -179,9 +188,9 @@ func TestScaleOutAndIn(t *testing.T) {
 	}
 	drain(t, stack)
 	b := audit(t, stack)
-	for id, o := range b.orders {
-		if o.Status != "CONFIRMED" || len(b.movements[id]) != 1 {
-			t.Errorf("%s is %s with the movements %+v", id, o.Status, b.movements[id])
+	for id := range b.orders {
+		if !b.done(id) {
+			t.Errorf("the books say %s", b.says(id))
 		}
 	}
 	if len(b.orders) != 40 {
@@ -242,8 +251,18 @@ func TestObserve(t *testing.T) {
 			t.Errorf("%s uses %+v", c, p)
 		}
 	}
-	if len(last.Lag) != 2 || last.Lag[0].Group != "inventory-group" || len(last.Lag[0].Partitions) != 40 || last.Lag[1].Group != "order-group" {
-		t.Errorf("lag is %+v", last.Lag)
+	var read []string
+	for _, l := range last.Lag {
+		read = append(read, strings.TrimSuffix(l.Group, "-group")+" of "+strings.TrimSuffix(l.Topic, "-topic"))
+		if len(l.Partitions) != 40 {
+			t.Errorf("lag is %+v", l)
+		}
+	}
+	if want := []string{
+		"inventory of orders", "inventory of payment", "payment of inventory", "order of inventory", "order of payment",
+		"notification of inventory", "notification of payment",
+	}; !slices.Equal(read, want) {
+		t.Errorf("the lag is that of %q, want %q", read, want)
 	}
 	if b := last.Breakers[0]; b.Replica != "gateway-0" || b.Name != "gateway->order" || b.State != "closed" {
 		t.Errorf("the breakers are %+v", last.Breakers)
@@ -326,8 +345,8 @@ func TestStackComesBackFromItsDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, id := range ids {
-			if b.orders[id].Status != "CONFIRMED" || len(b.movements[id]) != 1 || len(b.events[id]) != 2 {
-				t.Errorf("%s: %+v, %+v, %+v", id, b.orders[id], b.movements[id], b.events[id])
+			if !b.done(id) {
+				t.Errorf("the books say %s", b.says(id))
 			}
 		}
 	}
@@ -427,9 +446,10 @@ func TestBootWithoutADirectoryToWrite(t *testing.T) {
 }
 
 func TestConfigReportsEveryProblem(t *testing.T) {
-	cfg := system.Config{Gateway: system.GatewayConfig{Addr: "8080"}, Scaling: system.ScalingConfig{By: "cpu"}}
+	cfg := system.Config{Gateway: system.GatewayConfig{Addr: "8080"}, Scaling: system.ScalingConfig{By: "cpu"},
+		Payment: system.PaymentConfig{Decline: -0.1, Timeout: 2}}
 	err := cfg.Validate()
-	for _, want := range []string{"gateway replicas", `"8080" is not host:port`, "order replicas", "(min)", "(max)", "SKUs", "partitions", `"cpu" is unknown`, "gateway timeout"} {
+	for _, want := range []string{"gateway replicas", `"8080" is not host:port`, "order replicas", "payment replicas", "notification replicas", "decline", "timeout must be a share", "(min)", "(max)", "SKUs", "partitions", `"cpu" is unknown`, "gateway timeout"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in: %v", want, err)
 		}
@@ -454,7 +474,7 @@ func TestKilledParentLeavesNothing(t *testing.T) {
 	running := processesOf(t, dir)
 	_ = parent.Process.Kill()
 	_ = parent.Wait() // "signal: killed"
-	if err != nil || len(running) != 7 {
+	if err != nil || len(running) != 9 {
 		t.Fatalf("the parent had %v, %v", running, err)
 	}
 	left := running

@@ -19,7 +19,8 @@ func newVerify() *cobra.Command {
 		Use:   "verify",
 		Short: "Audit the books of a running stack now",
 		Long: `Audit the databases and topics of a running stack: every order has its stock
-effect exactly once, stock is conserved, every promised event was published,
+effect exactly once and was charged and told of once or not at all, as it
+ended; stock and money are conserved, every promised event was published,
 nothing appears that nobody ordered. Orders still on their way are in flight,
 not lost.`,
 		Example: `  ordbench verify
@@ -55,7 +56,7 @@ not lost.`,
 func printVerification(w io.Writer, v control.Verification) error {
 	fmt.Fprintf(w, "%s  %s\n\n", strings.ToUpper(string(v.Outcome)), v.Reason)
 	o := v.Orders
-	fmt.Fprintf(w, "orders %d: completed %d, rejected by stock %d, pending %d, parked %d; lost %d, doubled %d\n",
+	fmt.Fprintf(w, "orders %d: completed %d, compensated %d, pending %d, parked %d; lost %d, doubled %d\n",
 		o.Accepted, o.Completed, o.Compensated, o.Pending, o.Parked, o.Lost, o.Duplicated)
 	if v.InFlight != "" {
 		fmt.Fprintf(w, "in flight: %s\n", v.InFlight)

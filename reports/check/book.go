@@ -36,7 +36,8 @@ type Book struct {
 	keys    table // idempotency key -> the order it made, keyFlags
 	events  table // event id -> its order, eventFlags
 	stock   map[string]*sku
-	further table             // movements of orders that have several: order and movement
+	further table             // movements of orders beyond their first SKU: order and movement
+	sides   map[uint64]side   // transactions that do not make zero, as far as they were read
 	kinds   map[string]uint32 // of movements, beyond those that are known
 	tally   tally
 }
@@ -44,6 +45,12 @@ type Book struct {
 // tally counts what was read.
 type tally struct {
 	rows, movements, promised, inTopics uint64
+}
+
+// side is what a transaction of the ledger lacks to zero.
+type side struct {
+	cents int64
+	order int
 }
 
 // sku is one line of the stock, as it stands and as the movements tell it.
@@ -83,6 +90,7 @@ func NewBook(o Options) *Book {
 		max:   o.MaxEvidence,
 		seed:  maphash.MakeSeed(),
 		stock: map[string]*sku{},
+		sides: map[uint64]side{},
 		kinds: map[string]uint32{"reserve": reserve, "release": release, "sell": sell, "reject": reject},
 	}
 }
@@ -157,21 +165,8 @@ func (b *Book) Movement(m system.MovementRow) error {
 	b.tally.movements++
 	s := b.sku(m.SKU)
 	kind := b.kind(m.Kind)
-	once := s.index<<kindBits | kind
-	if kind == reject {
-		once = reject // an order is refused once, whatever it lacks
-	}
-	switch o.first {
-	case 0:
-		o.first = once
-	case once:
+	if !b.firstTime(i, o, s.index, kind) {
 		o.facts |= doubled
-	default:
-		seen := b.further.at((uint64(i)<<32 | uint64(once)) * oddMix)
-		if *seen != 0 {
-			o.facts |= doubled
-		}
-		*seen = 1
 	}
 	switch kind {
 	case reserve:
@@ -181,11 +176,97 @@ func (b *Book) Movement(m system.MovementRow) error {
 		o.facts |= released
 		s.reserved -= m.Quantity
 	case sell:
+		o.facts |= sold
 		s.reserved -= m.Quantity
 		s.sold += m.Quantity
 	case reject:
 		o.facts |= refused
 	}
+	return nil
+}
+
+// firstTime notes that an order moved a SKU in some way, and tells whether it
+// had not done so before. Most orders have one SKU, which moves when it is
+// reserved and when it is sold: that fits into the order itself.
+func (b *Book) firstTime(i int, o *order, sku, kind uint32) bool {
+	seen := uint32(1) << kind
+	switch {
+	case kind == reject: // an order is refused once, whatever it lacks
+		if o.first == 0 {
+			o.first = sku<<kindCount | seen
+		}
+		return !o.any(refused)
+	case o.first == 0:
+		o.first = sku<<kindCount | seen
+		return true
+	case o.first>>kindCount == sku:
+		first := o.first&seen == 0
+		o.first |= seen
+		return first
+	}
+	further := b.further.at((uint64(i)<<32 | uint64(sku<<kindBits|kind)) * oddMix)
+	first := *further == 0
+	*further = 1
+	return first
+}
+
+// Charge adds what the payment provider did to a customer's money.
+func (b *Book) Charge(r system.ChargeRow) error {
+	_, o, err := b.order(r.OrderID)
+	if err != nil {
+		return err
+	}
+	switch {
+	case r.Outcome != "captured":
+		o.facts |= declined
+	case o.has(charged):
+		o.facts |= chargedTwice
+	default:
+		o.facts |= charged
+	}
+	if r.Outcome == "captured" {
+		o.owed += uint32(r.Cents)
+	}
+	return nil
+}
+
+// Entry adds one side of a transaction in the ledger.
+func (b *Book) Entry(r system.EntryRow) error {
+	i, o, err := b.order(r.OrderID)
+	if err != nil {
+		return err
+	}
+	if r.Account == "provider" {
+		o.owed -= uint32(r.Cents)
+		if o.has(posted) {
+			o.facts |= postedTwice
+		}
+		o.facts |= posted
+	}
+	// The sides of a transaction come one after the other, so that few are
+	// open at a time.
+	t := b.hash(r.Transaction)
+	open := b.sides[t]
+	if open.cents += r.Cents; open.cents == 0 {
+		delete(b.sides, t)
+		return nil
+	}
+	open.order = i
+	b.sides[t] = open
+	return nil
+}
+
+// Notification adds what a customer was told.
+func (b *Book) Notification(r system.NotificationRow) error {
+	_, o, err := b.order(r.OrderID)
+	if err != nil {
+		return err
+	}
+	told := map[string]uint32{"confirmed": toldConfirmed, "rejected": toldRejected, "cancelled": toldCancelled}[r.Kind]
+	if told == 0 || o.has(told) {
+		told |= toldTwice
+	}
+	o.facts |= told
 	return nil
 }
 
@@ -221,8 +302,10 @@ func (b *Book) Event(r system.EventRow) error {
 	switch r.Type {
 	case events.OrderCreated:
 		o.facts |= created
-	case events.InventoryReserved, events.InventoryRejected:
+	case events.InventoryReserved:
 		o.facts |= decided
+	case events.InventoryRejected, events.PaymentCaptured, events.PaymentDeclined:
+		o.facts |= ended
 	}
 	return nil
 }

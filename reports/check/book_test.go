@@ -66,8 +66,8 @@ func TestJudgement(t *testing.T) {
 			damage:  func(h *history) { h.pend(0); h.unpublish(0); h.unpromise(0); h.unrow(0) },
 			closing: func(c *Closing) { c.AuditErr = errors.New("disk I/O error") },
 			unknown: []string{
-				reports.AcceptedOnce, reports.NoPhantom, reports.NoUnexpected, reports.EffectOnce, reports.OneOrderPerKey,
-				reports.EffectsHaveOrders, reports.StockConserved, reports.OutboxPublished, reports.EventsHaveRows,
+				reports.AcceptedOnce, reports.NoPhantom, reports.NoUnexpected, reports.EffectOnce, reports.ChargedOnce, reports.NotifiedOnce,
+				reports.OneOrderPerKey, reports.EffectsHaveOrders, reports.StockConserved, reports.LedgerBalanced, reports.OutboxPublished, reports.EventsHaveRows,
 				reports.Delivered, reports.AllTerminal, reports.StatusValid,
 			},
 			orders: func(o *reports.Orders) { o.Completed = 6 },
@@ -108,34 +108,34 @@ func TestJudgement(t *testing.T) {
 		},
 		{
 			name:     "an effect that stands twice is doubled (no inbox, event delivered again)",
-			damage:   func(h *history) { h.reserve(4) },
+			damage:   func(h *history) { h.complete(4) },
 			closing:  func(c *Closing) { c.InboxOn = false },
-			broken:   []string{reports.EffectOnce},
+			broken:   []string{reports.EffectOnce, reports.ChargedOnce, reports.NotifiedOnce},
 			orders:   func(o *reports.Orders) { o.Duplicated = 1 },
 			evidence: id(4),
 		},
 		{
 			name:    "it is doubled before the drain, too",
-			damage:  func(h *history) { h.reserve(4) },
+			damage:  func(h *history) { h.complete(4) },
 			closing: func(c *Closing) { c.Drained = false },
-			broken:  []string{reports.EffectOnce},
+			broken:  []string{reports.EffectOnce, reports.ChargedOnce, reports.NotifiedOnce},
 			orders:  func(o *reports.Orders) { o.Duplicated = 1 },
 		},
 		{
 			name:    "what is doubled stays so if the audit ended early",
-			damage:  func(h *history) { h.reserve(4) },
+			damage:  func(h *history) { h.complete(4) },
 			closing: func(c *Closing) { c.AuditErr = errors.New("disk I/O error") },
-			broken:  []string{reports.EffectOnce},
+			broken:  []string{reports.EffectOnce, reports.ChargedOnce, reports.NotifiedOnce},
 			unknown: []string{
 				reports.AcceptedOnce, reports.NoPhantom, reports.NoUnexpected, reports.OneOrderPerKey,
-				reports.EffectsHaveOrders, reports.StockConserved, reports.OutboxPublished, reports.EventsHaveRows,
+				reports.EffectsHaveOrders, reports.StockConserved, reports.LedgerBalanced, reports.OutboxPublished, reports.EventsHaveRows,
 				reports.Delivered, reports.AllTerminal, reports.StatusValid,
 			},
 			orders: func(o *reports.Orders) { o.Duplicated = 1 },
 		},
 		{
 			name:     "the second SKU alone doubled is doubled",
-			damage:   func(h *history) { h.move(4, "reserve", 1, 2); h.stock[1].Available -= 2; h.stock[1].Reserved += 2 },
+			damage:   func(h *history) { h.move(4, "reserve", 1, 2); h.move(4, "sell", 1, 2) },
 			broken:   []string{reports.EffectOnce},
 			orders:   func(o *reports.Orders) { o.Duplicated = 1 },
 			evidence: id(4),
@@ -159,14 +159,14 @@ func TestJudgement(t *testing.T) {
 				h.accept(20)
 				h.orders[len(h.orders)-1].Key = key(1)
 				h.publish(20)
-				h.reserve(20)
+				h.complete(20)
 			},
 			broken: []string{reports.OneOrderPerKey},
 			orders: func(o *reports.Orders) { o.Completed, o.Duplicated = 8, 1 },
 		},
 		{
 			name:     "a refused attempt with an order is a phantom (a timeout reported as a definite failure)",
-			damage:   func(h *history) { h.accept(9); h.publish(9); h.reserve(9) },
+			damage:   func(h *history) { h.accept(9); h.publish(9); h.complete(9) },
 			broken:   []string{reports.NoPhantom},
 			orders:   func(o *reports.Orders) { o.Phantom, o.Completed = 1, 8 },
 			evidence: id(9),
@@ -206,8 +206,7 @@ func TestJudgement(t *testing.T) {
 			name: "an effect without an order is unexpected",
 			damage: func(h *history) {
 				h.move(30, "reserve", 0, 1)
-				h.stock[0].Available--
-				h.stock[0].Reserved++
+				h.move(30, "sell", 0, 1)
 			},
 			broken: []string{reports.EffectsHaveOrders},
 			orders: func(o *reports.Orders) { o.Unexpected = 1 },
@@ -216,8 +215,7 @@ func TestJudgement(t *testing.T) {
 			name: "before the drain its order may just not have been read yet",
 			damage: func(h *history) {
 				h.move(30, "reserve", 0, 1)
-				h.stock[0].Available--
-				h.stock[0].Reserved++
+				h.move(30, "sell", 0, 1)
 			},
 			closing: func(c *Closing) { c.Drained = false },
 			unknown: []string{reports.EffectsHaveOrders},
@@ -232,7 +230,7 @@ func TestJudgement(t *testing.T) {
 			name: "stock that adds up and disagrees with its movements is not conserved (read, changed, written without a lock)",
 			damage: func(h *history) {
 				h.stock[0].Available += 2
-				h.stock[0].Reserved -= 2
+				h.stock[0].Sold -= 2
 			},
 			broken:   []string{reports.StockConserved},
 			evidence: "sku-1",
@@ -272,16 +270,15 @@ func TestJudgement(t *testing.T) {
 		{
 			name: "a confirmed order without stock has no valid status",
 			damage: func(h *history) {
-				h.pend(0)
+				h.unmove(0)
 				h.move(0, "reject", 0, 0)
-				h.set(0, "CONFIRMED")
 			},
 			broken: []string{reports.StatusValid},
 		},
 		{
-			name:   "a rejected order that keeps stock has no valid status",
+			name:   "a paid order that says it is rejected agrees with nothing",
 			damage: func(h *history) { h.set(0, "REJECTED") },
-			broken: []string{reports.StatusValid},
+			broken: []string{reports.ChargedOnce, reports.NotifiedOnce, reports.StatusValid},
 			orders: func(o *reports.Orders) { o.Completed, o.Compensated = 6, 2 },
 		},
 		{
@@ -291,16 +288,199 @@ func TestJudgement(t *testing.T) {
 			orders: func(o *reports.Orders) { o.Completed = 6 },
 		},
 		{
+			name:   "an order whose payment was declined is cancelled and keeps nothing",
+			damage: func(h *history) { h.add(20); h.cancel(20) },
+			orders: func(o *reports.Orders) { o.Attempted, o.Accepted, o.Compensated = 11, 8, 2 },
+		},
+		{
+			name:     "a completed order that nobody charged",
+			damage:   func(h *history) { h.uncharge(1) },
+			broken:   []string{reports.ChargedOnce, reports.Delivered},
+			evidence: id(1),
+		},
+		{
+			name:    "before the drain its charge may not have been read yet",
+			damage:  func(h *history) { h.uncharge(1) },
+			closing: func(c *Closing) { c.Drained = false },
+			unknown: []string{reports.ChargedOnce, reports.Delivered},
+		},
+		{
+			name:     "an order charged twice (payment retried without its key)",
+			damage:   func(h *history) { h.charge(1, "captured"); h.enter(1) },
+			broken:   []string{reports.ChargedOnce},
+			orders:   func(o *reports.Orders) { o.Duplicated = 1 },
+			evidence: id(1),
+		},
+		{
+			name:    "it is charged twice before the drain, too",
+			damage:  func(h *history) { h.charge(1, "captured"); h.enter(1) },
+			closing: func(c *Closing) { c.Drained = false },
+			broken:  []string{reports.ChargedOnce},
+			orders:  func(o *reports.Orders) { o.Duplicated = 1 },
+		},
+		{
+			name:     "a rejected order that was charged",
+			damage:   func(h *history) { h.charge(6, "captured"); h.enter(6) },
+			broken:   []string{reports.ChargedOnce},
+			evidence: id(6),
+		},
+		{
+			name:     "a cancelled order that was charged (a compensation that races a late success)",
+			damage:   func(h *history) { h.add(20); h.cancel(20); h.charge(20, "captured"); h.enter(20) },
+			broken:   []string{reports.ChargedOnce},
+			orders:   func(o *reports.Orders) { o.Attempted, o.Accepted, o.Compensated = 11, 8, 2 },
+			evidence: id(20),
+		},
+		{
+			name:     "a charge that the ledger does not have",
+			damage:   func(h *history) { h.entries = h.entries[2:] },
+			broken:   []string{reports.LedgerBalanced},
+			evidence: id(0),
+		},
+		{
+			name:    "before the drain it may be about to have it",
+			damage:  func(h *history) { h.entries = h.entries[2:] },
+			closing: func(c *Closing) { c.Drained = false },
+			unknown: []string{reports.LedgerBalanced},
+		},
+		{
+			name:     "a charge that the ledger has with another amount",
+			damage:   func(h *history) { h.charges[0].Cents++ },
+			broken:   []string{reports.LedgerBalanced},
+			evidence: id(0),
+		},
+		{
+			name: "a charge of nothing that the ledger has twice",
+			damage: func(h *history) {
+				h.charges[0].Cents, h.entries[0].Cents, h.entries[1].Cents = 0, 0, 0
+				h.entries = append(h.entries, h.entries[:2]...)
+			},
+			broken:   []string{reports.LedgerBalanced},
+			evidence: id(0),
+		},
+		{
+			name:     "a transaction with one side",
+			damage:   func(h *history) { h.entries = append(h.entries[:1], h.entries[2:]...) },
+			broken:   []string{reports.LedgerBalanced},
+			evidence: id(0),
+		},
+		{
+			name:    "a transaction with one side is broken while the system works, too",
+			damage:  func(h *history) { h.entries = append(h.entries[:1], h.entries[2:]...) },
+			closing: func(c *Closing) { c.Drained = false },
+			broken:  []string{reports.LedgerBalanced},
+		},
+		{
+			name:     "a customer who was told twice (no inbox, event delivered again)",
+			damage:   func(h *history) { h.tell(2, "confirmed") },
+			broken:   []string{reports.NotifiedOnce},
+			orders:   func(o *reports.Orders) { o.Duplicated = 1 },
+			evidence: id(2),
+		},
+		{
+			name:     "a customer who was told of something that there is not",
+			damage:   func(h *history) { h.tell(2, "congratulated") },
+			broken:   []string{reports.NotifiedOnce},
+			orders:   func(o *reports.Orders) { o.Duplicated = 1 },
+			evidence: id(2),
+		},
+		{
+			name:     "a customer who was told of both ends",
+			damage:   func(h *history) { h.tell(2, "cancelled") },
+			broken:   []string{reports.NotifiedOnce},
+			evidence: id(2),
+		},
+		{
+			name:     "a customer who was told of nothing",
+			damage:   func(h *history) { h.notifications = h.notifications[1:] },
+			broken:   []string{reports.NotifiedOnce},
+			evidence: id(0),
+		},
+		{
+			name:    "before the drain he may be about to be told",
+			damage:  func(h *history) { h.notifications = h.notifications[1:] },
+			closing: func(c *Closing) { c.Drained = false },
+			unknown: []string{reports.NotifiedOnce},
+		},
+		{
+			name:     "money and words for an order that there is not",
+			damage:   func(h *history) { h.charge(30, "captured"); h.enter(30); h.tell(31, "confirmed") },
+			broken:   []string{reports.EffectsHaveOrders},
+			orders:   func(o *reports.Orders) { o.Unexpected = 2 },
+			evidence: id(30),
+		},
+		{
+			name:     "stock that stays reserved for an order that was paid",
+			damage:   func(h *history) { h.unmove(0); h.move(0, "reserve", 0, 2) },
+			broken:   []string{reports.StockConserved, reports.StatusValid},
+			evidence: "sku-1",
+		},
+		{
+			name:    "before the drain it may be about to be sold",
+			damage:  func(h *history) { h.unmove(0); h.move(0, "reserve", 0, 2) },
+			closing: func(c *Closing) { c.Drained = false },
+			unknown: []string{reports.StockConserved, reports.StatusValid},
+		},
+		{
+			name: "a cancelled order that keeps its stock (compensation missing)",
+			damage: func(h *history) {
+				h.add(20)
+				h.cancel(20)
+				h.unmove(20)
+				h.move(20, "reserve", 0, 2)
+			},
+			broken: []string{reports.StockConserved, reports.StatusValid},
+			orders: func(o *reports.Orders) { o.Attempted, o.Accepted, o.Compensated = 11, 8, 2 },
+		},
+		{
+			name:     "stock that was released twice (compensation doubled)",
+			damage:   func(h *history) { h.add(20); h.cancel(20); h.move(20, "reserve", 0, 1); h.move(20, "release", 0, 1) },
+			broken:   []string{reports.EffectOnce},
+			orders:   func(o *reports.Orders) { o.Attempted, o.Accepted, o.Compensated, o.Duplicated = 11, 8, 2, 1 },
+			evidence: id(20),
+		},
+		{
+			name:   "stock that was sold and released",
+			damage: func(h *history) { h.move(0, "release", 0, 2) },
+			broken: []string{reports.EffectOnce, reports.StockConserved},
+			orders: func(o *reports.Orders) { o.Duplicated = 1 },
+		},
+		{
+			name:   "a reservation that payment skipped (offset committed before processing)",
+			damage: func(h *history) { h.pend(3); h.reserve(3) },
+			broken: []string{reports.AcceptedOnce, reports.Delivered, reports.AllTerminal},
+			orders: func(o *reports.Orders) { o.Lost, o.Pending, o.Completed = 1, 1, 6 },
+		},
+		{
+			name:   "an order that is parked is neither lost nor at its end",
+			damage: func(h *history) { h.pend(3); h.reserve(3); h.charge(3, "declined"); h.set(3, "PARKED") },
+			orders: func(o *reports.Orders) { o.Parked, o.Completed = 1, 6 },
+		},
+		{
+			name:     "but it is lost if it was never published: parking it hides nothing",
+			damage:   func(h *history) { h.pend(3); h.unpublish(3); h.unpromise(3); h.set(3, "PARKED") },
+			closing:  func(c *Closing) { c.OutboxOn = false },
+			broken:   []string{reports.AcceptedOnce},
+			orders:   func(o *reports.Orders) { o.Lost, o.Parked, o.Completed = 1, 1, 6 },
+			evidence: id(3),
+		},
+		{
+			name:   "and an answer that it did not take is not delivered",
+			damage: func(h *history) { h.set(3, "PARKED") },
+			broken: []string{reports.Delivered},
+			orders: func(o *reports.Orders) { o.Parked, o.Completed = 1, 6 },
+		},
+		{
 			name:    "no books at all prove nothing, but that the accepted orders are gone",
 			damage:  func(h *history) { *h = history{attempts: h.attempts} },
 			broken:  []string{reports.AcceptedOnce},
-			unknown: []string{reports.NoUnexpected, reports.EffectOnce, reports.OneOrderPerKey, reports.EffectsHaveOrders, reports.StockConserved, reports.OutboxPublished, reports.EventsHaveRows, reports.Delivered, reports.AllTerminal, reports.StatusValid},
+			unknown: []string{reports.NoUnexpected, reports.EffectOnce, reports.ChargedOnce, reports.NotifiedOnce, reports.OneOrderPerKey, reports.EffectsHaveOrders, reports.StockConserved, reports.LedgerBalanced, reports.OutboxPublished, reports.EventsHaveRows, reports.Delivered, reports.AllTerminal, reports.StatusValid},
 			orders:  func(o *reports.Orders) { o.Lost, o.Completed, o.Compensated, o.Recovered = 7, 0, 0, 0 },
 		},
 		{
 			name:    "where nothing was attempted nothing is known",
 			damage:  func(h *history) { *h = history{stock: []system.StockRow{{SKU: "sku-1", Initial: 5, Available: 5}}} },
-			unknown: []string{reports.LedgerComplete, reports.AcceptedOnce, reports.NoPhantom, reports.NoUnexpected, reports.EffectOnce, reports.OneOrderPerKey, reports.EffectsHaveOrders, reports.OutboxPublished, reports.EventsHaveRows, reports.Delivered, reports.AllTerminal, reports.StatusValid},
+			unknown: []string{reports.LedgerComplete, reports.AcceptedOnce, reports.NoPhantom, reports.NoUnexpected, reports.EffectOnce, reports.ChargedOnce, reports.NotifiedOnce, reports.OneOrderPerKey, reports.EffectsHaveOrders, reports.LedgerBalanced, reports.OutboxPublished, reports.EventsHaveRows, reports.Delivered, reports.AllTerminal, reports.StatusValid},
 			orders:  func(o *reports.Orders) { *o = reports.Orders{} },
 		},
 		{

@@ -46,6 +46,9 @@ func (b *Book) Close(c Closing) Judgement {
 	for i := range b.orders.count {
 		j.judgeOrder(i)
 	}
+	for _, open := range j.sides {
+		j.law(reports.LedgerBalanced).misses(j.whole, "transactions that do not make zero", j.orders.name(open.order))
+	}
 	j.events.each(j.judgeEvent)
 	for _, name := range slices.Sorted(maps.Keys(b.stock)) {
 		j.judgeSKU(name, b.stock[name])
@@ -125,10 +128,7 @@ func (j *judging) judgeOrder(number int) {
 	} else if stands {
 		j.sum.Accepted++
 	}
-	if o.has(doubled) || o.has(reserved|refused) {
-		j.law(reports.EffectOnce).breaks("orders with an effect more than once", id)
-		j.sum.Duplicated++
-	}
+	j.once(o, id)
 	if o.has(sharedKey) {
 		j.law(reports.OneOrderPerKey).breaks("orders that share an idempotency key", id)
 		if o.has(extra) {
@@ -143,6 +143,34 @@ func (j *judging) judgeOrder(number int) {
 	if o.has(created) && o.first == 0 {
 		j.law(reports.Delivered).misses(j.settled, "published orders without a stock effect", id)
 	}
+	if o.has(decided) && !o.any(charged|declined) {
+		j.law(reports.Delivered).misses(j.settled, "reserved orders that nobody charged", id)
+	}
+}
+
+// once looks for what happened to an order more than once.
+func (j *judging) once(o *order, id string) {
+	twice := false
+	if o.has(doubled) || o.has(reserved|refused) || o.has(sold|released) {
+		j.law(reports.EffectOnce).breaks("orders with an effect more than once", id)
+		twice = true
+	}
+	if o.has(chargedTwice) {
+		j.law(reports.ChargedOnce).breaks("orders charged more than once", id)
+		twice = true
+	}
+	if o.has(toldTwice) {
+		j.law(reports.NotifiedOnce).breaks("orders told of more than once", id)
+		twice = true
+	}
+	if twice {
+		j.sum.Duplicated++
+	}
+	// What is charged twice by accident and entered twice by the same accident
+	// agrees; what is only in one of the books does not.
+	if o.owed != 0 || o.has(charged) != o.has(posted) || o.has(chargedTwice) != o.has(postedTwice) {
+		j.law(reports.LedgerBalanced).misses(j.settled, "orders whose charge is not what the ledger says", id)
+	}
 }
 
 // promise judges an order by what its client was told.
@@ -153,6 +181,8 @@ func (j *judging) promise(o *order, id string) {
 		j.lost("without a row", id, j.whole)
 	case told && o.has(pending):
 		j.lost("still PENDING", id, j.settled)
+	case told && o.has(parked) && !o.has(created):
+		j.lost("PARKED and never published", id, j.settled)
 	case told || !stands || o.has(extra):
 	case o.has(untold):
 		j.sum.Recovered++
@@ -172,30 +202,35 @@ func (j *judging) promise(o *order, id string) {
 // status judges an order that stands in its database.
 func (j *judging) status(o *order, id string) {
 	law := j.law(reports.StatusValid)
+	if o.any(pending|parked) && o.has(ended) {
+		j.law(reports.Delivered).misses(j.settled, "ended orders still PENDING or PARKED", id)
+	}
 	switch {
 	case o.any(pending):
 		j.sum.Pending++
 		j.law(reports.AllTerminal).misses(j.settled, "orders still PENDING", id)
-		if o.has(decided) {
-			j.law(reports.Delivered).misses(j.settled, "decided orders still PENDING", id)
-		}
 	case o.any(confirmed):
 		j.sum.Completed++
 		if !o.any(reserved) {
 			law.misses(j.settled, "CONFIRMED orders without stock", id)
+		} else if !o.any(sold) {
+			law.misses(j.settled, "CONFIRMED orders whose stock is not sold", id)
 		}
+		if !o.any(charged) {
+			j.law(reports.ChargedOnce).misses(j.settled, "CONFIRMED orders that nobody charged", id)
+		}
+		j.told(o, toldConfirmed, id)
 	case o.any(rejected):
 		j.sum.Compensated++
-		if o.any(reserved) && !o.any(released) {
-			law.misses(j.settled, "REJECTED orders that keep stock", id)
-		} else if !o.any(refused | released) {
+		if !o.any(refused | released) {
 			law.misses(j.settled, "REJECTED orders that nobody refused", id)
 		}
+		j.compensated(o, "REJECTED", id)
+		j.told(o, toldRejected, id)
 	case o.any(cancelled):
 		j.sum.Compensated++
-		if o.any(reserved) && !o.any(released) {
-			law.misses(j.settled, "CANCELLED orders that keep stock", id)
-		}
+		j.compensated(o, "CANCELLED", id)
+		j.told(o, toldCancelled, id)
 	case o.any(parked):
 		j.sum.Parked++
 	}
@@ -204,15 +239,50 @@ func (j *judging) status(o *order, id string) {
 	}
 }
 
+// compensated judges an order that ended without a sale: it keeps neither
+// stock nor money.
+func (j *judging) compensated(o *order, status, id string) {
+	law := j.law(reports.StatusValid)
+	switch {
+	case o.any(sold):
+		law.misses(j.settled, status+" orders whose stock is sold", id)
+	case o.any(reserved) && !o.any(released):
+		law.misses(j.settled, status+" orders that keep stock", id)
+	}
+	if o.any(charged) {
+		j.law(reports.ChargedOnce).misses(j.settled, status+" orders that were charged", id)
+	}
+}
+
+// told judges what the customer heard of an order that ended in one way.
+func (j *judging) told(o *order, end uint32, id string) {
+	law := j.law(reports.NotifiedOnce)
+	if !o.any(end) {
+		law.misses(j.settled, "ended orders that nobody was told of", id)
+	}
+	if o.any((toldConfirmed | toldRejected | toldCancelled) &^ end) {
+		law.misses(j.settled, "orders told of with another end than theirs", id)
+	}
+}
+
 // orphan judges what is known of an order that has no row.
 func (j *judging) orphan(o *order, id string) {
+	law := j.law(reports.EffectsHaveOrders)
+	heard := o.any(toldConfirmed | toldRejected | toldCancelled | toldTwice)
 	if o.first != 0 {
-		j.law(reports.EffectsHaveOrders).misses(j.settled, "orders with a stock effect and no row", id)
+		law.misses(j.settled, "orders with a stock effect and no row", id)
 	}
-	if o.any(created | decided) {
+	if o.any(charged | declined | posted) {
+		law.misses(j.settled, "orders with a charge and no row", id)
+	}
+	if heard {
+		law.misses(j.settled, "orders with a notification and no row", id)
+	}
+	if o.any(created | decided | ended) {
 		j.law(reports.EventsHaveRows).misses(j.settled, "orders with an event and no row", id)
 	}
-	if j.settled && !o.has(accepted) && (o.first != 0 || o.any(created|decided)) {
+	known := heard || o.first != 0 || o.any(created|decided|ended|charged|declined|posted)
+	if j.settled && !o.has(accepted) && known {
 		j.sum.Unexpected++
 	}
 }
@@ -243,5 +313,7 @@ func (j *judging) judgeSKU(name string, s *sku) {
 		law.breaks("SKUs that do not add up", name)
 	case r.Reserved != s.reserved || r.Sold != s.sold:
 		law.misses(j.settled, "SKUs that disagree with their movements", name)
+	case r.Reserved != 0 && j.sum.Pending+j.sum.Parked == 0:
+		law.misses(j.settled, "SKUs that stay reserved for nobody", name)
 	}
 }

@@ -13,12 +13,15 @@ import (
 // history is a ledger and the books that go with it, row by row, so that a
 // test can damage what it likes.
 type history struct {
-	attempts  []loadgen.Attempt
-	orders    []system.OrderRow
-	movements []system.MovementRow
-	stock     []system.StockRow
-	outbox    []system.OutboxRow
-	events    []system.EventRow
+	attempts      []loadgen.Attempt
+	orders        []system.OrderRow
+	movements     []system.MovementRow
+	stock         []system.StockRow
+	charges       []system.ChargeRow
+	entries       []system.EntryRow
+	notifications []system.NotificationRow
+	outbox        []system.OutboxRow
+	events        []system.EventRow
 }
 
 // clean is a run in which everything went as promised: orders 0 to 5 were
@@ -37,7 +40,7 @@ func clean() *history {
 		if n == 6 {
 			h.refuse(n)
 		} else {
-			h.reserve(n)
+			h.complete(n)
 		}
 	}
 	h.attempt(8, loadgen.Unknown)
@@ -66,27 +69,93 @@ func (h *history) publish(n int) {
 	h.events = append(h.events, system.EventRow{Topic: "orders-topic", EventID: "created-" + id(n), Type: "order.created", OrderID: id(n)})
 }
 
+// add is an order that was placed and published.
+func (h *history) add(n int) {
+	h.attempt(n, loadgen.Happened)
+	h.accept(n)
+	h.publish(n)
+}
+
+// complete is the way of an order that is paid.
+func (h *history) complete(n int) {
+	h.reserve(n)
+	h.charge(n, "captured")
+	h.enter(n)
+	h.answer(n, "payment", "captured", "CONFIRMED")
+	h.settle(n, "sell")
+	h.tell(n, "confirmed")
+}
+
+// cancel is the way of an order whose payment is declined.
+func (h *history) cancel(n int) {
+	h.reserve(n)
+	h.charge(n, "declined")
+	h.answer(n, "payment", "declined", "CANCELLED")
+	h.settle(n, "release")
+	h.tell(n, "cancelled")
+}
+
 func (h *history) reserve(n int) {
 	for i := range h.stock {
 		h.move(n, "reserve", i, 2)
-		h.stock[i].Available -= 2
-		h.stock[i].Reserved += 2
 	}
-	h.decide(n, "inventory.reserved", "CONFIRMED")
+	h.answer(n, "inventory", "reserved", "PENDING")
 }
 
 func (h *history) refuse(n int) {
 	h.move(n, "reject", 0, 0)
-	h.decide(n, "inventory.rejected", "REJECTED")
+	h.answer(n, "inventory", "rejected", "REJECTED")
+	h.tell(n, "rejected")
 }
 
+func (h *history) settle(n int, kind string) {
+	for i := range h.stock {
+		h.move(n, kind, i, 2)
+	}
+}
+
+func (h *history) charge(n int, outcome string) {
+	h.charges = append(h.charges, system.ChargeRow{OrderID: id(n), Key: fmt.Sprint(len(h.charges)), Outcome: outcome, Cents: 5_00})
+}
+
+func (h *history) enter(n int) {
+	transaction := fmt.Sprint("transaction-", len(h.entries))
+	h.entries = append(h.entries,
+		system.EntryRow{Transaction: transaction, OrderID: id(n), Account: "provider", Cents: 5_00},
+		system.EntryRow{Transaction: transaction, OrderID: id(n), Account: "sales", Cents: -5_00})
+}
+
+func (h *history) tell(n int, kind string) {
+	h.notifications = append(h.notifications, system.NotificationRow{OrderID: id(n), Kind: kind})
+}
+
+// move writes a movement down, and does to the stock what it says.
 func (h *history) move(n int, kind string, sku int, quantity int64) {
-	h.movements = append(h.movements, system.MovementRow{OrderID: id(n), EventID: "created-" + id(n), SKU: h.stock[sku].SKU, Kind: kind, Quantity: quantity})
+	s := &h.stock[sku]
+	h.movements = append(h.movements, system.MovementRow{OrderID: id(n), EventID: "created-" + id(n), SKU: s.SKU, Kind: kind, Quantity: quantity})
+	shift(s, kind, quantity)
 }
 
-func (h *history) decide(n int, event, status string) {
-	h.outbox = append(h.outbox, system.OutboxRow{Owner: "inventory", EventID: event + id(n), Topic: "inventory-topic", Key: id(n), Published: true})
-	h.events = append(h.events, system.EventRow{Topic: "inventory-topic", EventID: event + id(n), Type: event, OrderID: id(n)})
+func shift(s *system.StockRow, kind string, quantity int64) {
+	switch kind {
+	case "reserve":
+		s.Available -= quantity
+		s.Reserved += quantity
+	case "release":
+		s.Reserved -= quantity
+		s.Available += quantity
+	case "sell":
+		s.Reserved -= quantity
+		s.Sold += quantity
+	}
+}
+
+// answer publishes what a service decided about an order, and sets the status
+// that comes of it.
+func (h *history) answer(n int, owner, what, status string) {
+	event, topic := owner+"."+what, owner+"-topic"
+	h.outbox = append(h.outbox, system.OutboxRow{Owner: owner, EventID: event + id(n), Topic: topic, Key: id(n), Published: true})
+	h.events = append(h.events, system.EventRow{Topic: topic, EventID: event + id(n), Type: event, OrderID: id(n)})
 	h.set(n, status)
 }
 
@@ -102,17 +171,29 @@ func (h *history) set(n int, status string) {
 // pend takes back all that happened to an order after it was accepted.
 func (h *history) pend(n int) {
 	h.set(n, "PENDING")
+	h.unmove(n)
+	h.uncharge(n)
+	h.notifications = without(h.notifications, func(r system.NotificationRow) bool { return r.OrderID == id(n) })
+	h.events = without(h.events, func(e system.EventRow) bool { return e.OrderID == id(n) && e.Topic != "orders-topic" })
+	h.outbox = without(h.outbox, func(o system.OutboxRow) bool { return o.Key == id(n) && o.Topic != "orders-topic" })
+}
+
+// unmove takes back what happened to the stock.
+func (h *history) unmove(n int) {
 	for _, m := range h.movements {
 		for i := range h.stock {
 			if m.OrderID == id(n) && m.SKU == h.stock[i].SKU {
-				h.stock[i].Available += m.Quantity
-				h.stock[i].Reserved -= m.Quantity
+				shift(&h.stock[i], m.Kind, -m.Quantity)
 			}
 		}
 	}
 	h.movements = without(h.movements, func(m system.MovementRow) bool { return m.OrderID == id(n) })
-	h.events = without(h.events, func(e system.EventRow) bool { return e.OrderID == id(n) && e.Topic == "inventory-topic" })
-	h.outbox = without(h.outbox, func(o system.OutboxRow) bool { return o.Key == id(n) && o.Topic == "inventory-topic" })
+}
+
+// uncharge takes back what happened to the money.
+func (h *history) uncharge(n int) {
+	h.charges = without(h.charges, func(r system.ChargeRow) bool { return r.OrderID == id(n) })
+	h.entries = without(h.entries, func(r system.EntryRow) bool { return r.OrderID == id(n) })
 }
 
 // unrow takes the order's row away.
@@ -164,6 +245,15 @@ func (h *history) judge(t *testing.T, c Closing, ledgerFirst bool) Judgement {
 	}
 	for _, r := range h.stock {
 		errs = append(errs, b.Stock(r))
+	}
+	for _, r := range h.charges {
+		errs = append(errs, b.Charge(r))
+	}
+	for _, r := range h.entries {
+		errs = append(errs, b.Entry(r))
+	}
+	for _, r := range h.notifications {
+		errs = append(errs, b.Notification(r))
 	}
 	for _, r := range h.outbox {
 		errs = append(errs, b.Outbox(r))

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/ordbench/ordbench/reports"
 )
@@ -18,12 +19,15 @@ func (j *judging) judgement() Judgement {
 	}
 	books := []statement{
 		{reports.EffectOnce, j.tally.movements, "%d stock effects, each of them once", "no stock effect was read"},
+		{reports.ChargedOnce, j.tally.rows, "%d orders, charged once if completed and else not at all", "no order was read"},
+		{reports.NotifiedOnce, j.tally.rows, "%d orders, and each customer was told once how it ended", "no order was read"},
 		{reports.OneOrderPerKey, j.tally.rows, "%d orders, each under a key of its own", "no order was read"},
 		{reports.EffectsHaveOrders, j.tally.movements, "%d stock effects, each of an order", "no stock effect was read"},
 		{reports.StockConserved, skus, "%d SKUs add up and agree with their movements", "no stock was read"},
+		{reports.LedgerBalanced, j.tally.rows, "the ledger makes zero and agrees with what %d orders were charged", "no order was read"},
 		{reports.OutboxPublished, j.tally.promised, "%d promised events are in their topics", "no outbox row was read"},
 		{reports.EventsHaveRows, j.tally.inTopics, "%d messages, each from a committed row", "no message was read"},
-		{reports.Delivered, j.published, "%d published orders had their effect", "no order was published"},
+		{reports.Delivered, j.published, "%d published orders had their effects", "no order was published"},
 		{reports.AllTerminal, j.tally.rows, "%d orders came to their end", "no order was read"},
 		{reports.StatusValid, j.tally.rows, "%d orders have a status that agrees with the stock", "no order was read"},
 	}
@@ -46,7 +50,7 @@ func (j *judging) judgement() Judgement {
 		inv := &invariants[i]
 		switch {
 		case inv.Outcome != reports.Broken:
-		case inv.ID == reports.EffectOnce && !j.InboxOn:
+		case !j.InboxOn && slices.Contains([]string{reports.EffectOnce, reports.ChargedOnce, reports.NotifiedOnce}, inv.ID):
 			inv.Detail += "; the inbox is off"
 		case inv.ID == reports.AcceptedOnce && !j.OutboxOn:
 			inv.Detail += "; the outbox is off"

@@ -2,26 +2,38 @@ package check
 
 import "encoding/hex"
 
-// order is what is known of one order, in 24 bytes.
+// order is what is known of one order, in 28 bytes.
 type order struct {
 	id    [16]byte // a UUID, or zero: the name stands in orders.names
-	first uint32   // its first movement: SKU and kind
+	first uint32   // the SKU of its first movement, and the kinds of those of that SKU
+	owed  uint32   // cents charged that the ledger does not have, modulo 2^32
 	facts uint32
 }
 
 // The facts of an order.
 const (
-	accepted  = 1 << iota // a client was told so
-	row                   // it stands in the order database
-	sharedKey             // another order stands under its key
-	extra                 // and was there before it
-	reserved              // stock was reserved for it
-	released              // and given back
-	refused               // the inventory refused it
-	doubled               // the same effect stands there twice
-	created               // order.created is in the topic
-	decided               // the inventory's answer is in the topic
-	pending               // its status
+	accepted      = 1 << iota // a client was told so
+	row                       // it stands in the order database
+	sharedKey                 // another order stands under its key
+	extra                     // and was there before it
+	reserved                  // stock was reserved for it
+	released                  // and given back
+	refused                   // the inventory refused it
+	sold                      // and sold
+	doubled                   // the same effect stands there twice
+	charged                   // the provider has taken the money
+	chargedTwice              //
+	declined                  // the provider has refused to
+	posted                    // the charge stands in the ledger
+	postedTwice               //
+	toldConfirmed             // the customer was told so
+	toldRejected              //
+	toldCancelled             //
+	toldTwice                 // one of these twice, or something else
+	created                   // order.created is in the topic
+	decided                   // inventory.reserved is in the topic
+	ended                     // what ends it is in the topic
+	pending                   // its status
 	confirmed
 	rejected
 	cancelled
@@ -55,7 +67,8 @@ const (
 	release
 	sell
 	reject
-	kindBits = 3
+	kindBits  = 3
+	kindCount = 1 << kindBits
 )
 
 func (o *order) has(facts uint32) bool { return o.facts&facts == facts }

@@ -70,7 +70,7 @@ func match(pattern, name string) (parts []string, ok bool) {
 // vocabulary is what the capital words of the patterns stand for.
 var vocabulary = map[string][]string{
 	"OP":    {"place_order", "read_order"},
-	"GROUP": {"inventory-group", "order-group"},
+	"GROUP": {"inventory-group", "payment-group", "order-group", "notification-group"},
 }
 
 // nearestTo suggests a name for an unknown one.

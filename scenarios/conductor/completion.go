@@ -30,7 +30,7 @@ func newCompletions(next system.Auditor, start time.Time, report *loadgen.Report
 
 // Order times one order that reached its end and hands it on.
 func (c *completions) Order(row system.OrderRow) error {
-	if row.Status != "PENDING" {
+	if row.Status != "PENDING" && row.Status != "PARKED" {
 		at := row.CreatedAt.Sub(c.start)
 		for i, p := range c.report.Phases {
 			if at >= p.Start && at < p.End {

@@ -1,11 +1,14 @@
 package conductor
 
 import (
+	"strings"
 	"time"
 
 	"github.com/ordbench/ordbench/chaos"
 	"github.com/ordbench/ordbench/loadgen"
 	"github.com/ordbench/ordbench/reports"
+	"github.com/ordbench/ordbench/system"
+	"github.com/ordbench/ordbench/system/events"
 )
 
 const (
@@ -15,7 +18,7 @@ const (
 )
 
 // faults says of each fault what was planned, what was seen, and what it did
-// to the lag of the inventory consumers.
+// to the lag of the consumers that it hit.
 func (m *measure) faults() []reports.Fault {
 	out := []reports.Fault{}
 	for _, rec := range m.run.session.Faults.Records() {
@@ -52,7 +55,24 @@ func plannedEnd(m *measure, rec chaos.Record) int64 {
 	}
 }
 
-// impact follows the inventory's lag through a fault. Detection is the first
+// groups are those of the components that consume, whose lag shows first when
+// they are hit. What else is hit shows in the inventory's.
+var groups = map[string]string{
+	string(system.Order):        events.OrderGroup,
+	string(system.Payment):      events.PaymentGroup,
+	string(system.Notification): events.NotificationGroup,
+}
+
+// groupHit is the group whose lag a fault is measured by.
+func groupHit(target string) string {
+	component, _, _ := strings.Cut(target, "-")
+	if group := groups[component]; group != "" {
+		return group
+	}
+	return inventoryGroup
+}
+
+// impact follows the lag of the group that was hit through a fault. Detection is the first
 // look at which the lag or the errors stand above what was seen in the
 // baseline window; recovery is back at it for the calm window. A look
 // without an answer of the broker counts as above.
@@ -62,12 +82,13 @@ func (m *measure) impact(f *reports.Fault) {
 		end = start
 	}
 	looks := m.run.observed.all()
+	group := groupHit(f.Target)
 	var baselineLag int64
 	var baselineBad uint64 // most attempts that ended badly between two looks
 	lag, errors := &calm{lasts: calmWindow.Milliseconds()}, &calm{lasts: calmWindow.Milliseconds()}
 	for i, l := range looks {
 		at := l.at.Milliseconds()
-		total, known := lagOf(l.stack, inventoryGroup)
+		total, known := lagOf(l.stack, group)
 		bad := badSince(looks, i)
 		if at < start {
 			if at >= start-baselineWindow.Milliseconds() {

@@ -161,16 +161,18 @@ func (m *measure) validity() reports.Validity {
 // consumers follows lag and replicas of each group.
 func (m *measure) consumers() []reports.Consumer {
 	type source struct {
-		group, topic string
-		component    system.Component
+		group     string
+		component system.Component
 	}
 	var consumers []reports.Consumer
 	for _, src := range []source{
-		{events.InventoryGroup, events.OrdersTopic, system.Inventory},
-		{events.OrderGroup, events.InventoryTopic, system.Order},
+		{events.InventoryGroup, system.Inventory},
+		{events.PaymentGroup, system.Payment},
+		{events.OrderGroup, system.Order},
+		{events.NotificationGroup, system.Notification},
 	} {
 		c := reports.Consumer{
-			Group: src.group, Topic: src.topic, Component: string(src.component),
+			Group: src.group, Component: string(src.component),
 			DrainMS: -1, Replicas: []reports.ReplicaPoint{}, Lag: []reports.LagPoint{},
 		}
 		loadEnd := m.loadEnd()
@@ -180,7 +182,7 @@ func (m *measure) consumers() []reports.Consumer {
 				for _, p := range lag.Partitions {
 					point.Partitions = append(point.Partitions, p.Lag)
 				}
-				c.Partitions = len(lag.Partitions)
+				c.Topic, c.Partitions = lag.Topic, len(lag.Partitions)
 				c.MaxLag = max(c.MaxLag, point.Total)
 				c.Lag = append(c.Lag, point)
 				if l.at >= loadEnd && point.Total == 0 && c.DrainMS < 0 {
@@ -198,17 +200,23 @@ func (m *measure) consumers() []reports.Consumer {
 	return consumers
 }
 
-// lagOf returns the lag of a group, not ok where the broker did not tell.
+// lagOf returns the lag of a group over all its topics, not ok where the broker
+// did not tell.
 func lagOf(s system.Sample, group string) (lag bus.Lag, ok bool) {
 	if !s.LagKnown {
 		return lag, false
 	}
 	for _, l := range s.Lag {
-		if l.Group == group {
-			return l, true
+		switch {
+		case l.Group != group:
+		case !ok:
+			lag, ok = l, true
+		default:
+			lag.Topic += ", " + l.Topic
+			lag.Partitions = slices.Concat(lag.Partitions, l.Partitions)
 		}
 	}
-	return lag, false
+	return lag, ok
 }
 
 // loadEnd is when the last phase ended, on the run's clock.
@@ -279,7 +287,7 @@ func (m *measure) series() reports.Series {
 			column("ready." + string(c))[i] = float64(n)
 		}
 		column("desired." + string(system.Inventory))[i] = float64(l.stack.Desired[system.Inventory])
-		for _, group := range []string{events.InventoryGroup, events.OrderGroup} {
+		for _, group := range []string{events.InventoryGroup, events.PaymentGroup, events.OrderGroup, events.NotificationGroup} {
 			value := -1.0 // the broker did not tell
 			if lag, ok := lagOf(l.stack, group); ok {
 				value = float64(lag.Total())

@@ -112,10 +112,8 @@ func (r *run) progress(l look) {
 		Total:    r.Scenario.Length(),
 		Replicas: l.stack.Ready[system.Inventory],
 	}
-	for _, lag := range l.stack.Lag {
-		if lag.Group == inventoryGroup {
-			p.Lag = lag.Total()
-		}
+	if lag, ok := lagOf(l.stack, inventoryGroup); ok {
+		p.Lag = lag.Total()
 	}
 	for _, b := range l.stack.Breakers {
 		if b.Name == orderBreaker {

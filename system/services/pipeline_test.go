@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ordbench/ordbench/system/bus"
 	"github.com/ordbench/ordbench/system/events"
@@ -25,19 +26,79 @@ func TestOrdersAreConfirmedAndTheStockIsConserved(t *testing.T) {
 	for _, id := range ids {
 		s.awaitStatus(t, id, "CONFIRMED")
 	}
-	var reserved int64
+	s.awaitQuiet(t)
+	var sold int64
 	for sku := range s.inventory.SKUs {
 		a := s.stock(t, events.SKU(sku+1))
-		if a.Available < 0 || a.Initial != a.Available+a.Reserved+a.Sold {
+		if a.Available < 0 || a.Reserved != 0 || a.Initial != a.Available+a.Sold {
 			t.Errorf("stock is not conserved: %+v", a)
 		}
-		reserved += a.Reserved
+		sold += a.Sold
 	}
-	if reserved != 3*orders {
-		t.Errorf("%d units are reserved, %d were ordered", reserved, 3*orders)
+	if sold != 3*orders {
+		t.Errorf("%d units are sold, %d were ordered", sold, 3*orders)
 	}
-	if n := s.count(t, s.inventory.Database, `SELECT count(*) FROM movements WHERE kind = 'reserve'`); n != 2*orders {
-		t.Errorf("%d movements, want %d", n, 2*orders)
+	for _, kind := range []string{"reserve", "sell"} {
+		if n := s.count(t, s.inventory.Database, `SELECT count(*) FROM movements WHERE kind = '`+kind+`'`); n != 2*orders {
+			t.Errorf("%d movements of kind %s, want %d", n, kind, 2*orders)
+		}
+	}
+	s.wantRows(t, s.payment.Database, `provider_charges WHERE outcome = 'captured' AND amount_cents = 1000`, orders)
+	s.wantRows(t, s.payment.Database, `entries`, 2*orders)
+	s.wantRows(t, s.notification.Database, `notifications WHERE kind = 'confirmed'`, orders)
+	if n := s.count(t, s.payment.Database, `SELECT sum(amount_cents) FROM entries`); n != 0 {
+		t.Errorf("the ledger makes %d", n)
+	}
+}
+
+// Half of the customers can't pay, and of half of the charges no answer comes.
+func TestADeclinedPaymentGivesTheStockBack(t *testing.T) {
+	s := boot(t, func(s *stack) { s.payment.Provider.Decline, s.payment.Provider.Timeout = 0.5, 0.5 })
+	const orders = 100
+	ids := make([]string, orders)
+	inParallel(8, orders, func(i int) {
+		ids[i] = s.place(t, fmt.Sprint("key-", i), fmt.Sprintf(
+			`{"user_id":"u%d","total":10,"items":[{"sku":"sku-0001","quantity":1},{"sku":"sku-0002","quantity":2}]}`, i))
+	})
+	ended := map[string]int{}
+	for _, id := range ids {
+		eventually(t, "order "+id+" to end", func() bool { return s.find(t, id).Status != "PENDING" })
+		v := s.find(t, id)
+		ended[v.Status]++
+		if v.Version != 2 {
+			t.Errorf("order %+v changed more than once", v)
+		}
+	}
+	s.awaitQuiet(t)
+	paid, cancelled := ended["CONFIRMED"], ended["CANCELLED"]
+	if paid+cancelled != orders || paid == 0 || cancelled == 0 {
+		t.Errorf("the orders ended as %v", ended)
+	}
+	for sku, each := range map[string]int64{"sku-0001": 1, "sku-0002": 2} {
+		if a := s.stock(t, sku); a.Reserved != 0 || a.Sold != each*int64(paid) || a.Initial != a.Available+a.Sold {
+			t.Errorf("stock is %+v, want %d sold", a, each*int64(paid))
+		}
+	}
+	s.wantRows(t, s.inventory.Database, `movements WHERE kind = 'release'`, 2*cancelled)
+	s.wantRows(t, s.payment.Database, `provider_charges WHERE outcome = 'captured'`, paid)
+	s.wantRows(t, s.payment.Database, `provider_charges WHERE outcome = 'declined'`, cancelled)
+	s.wantRows(t, s.payment.Database, `entries WHERE account = 'provider'`, paid)
+	s.wantRows(t, s.notification.Database, `notifications WHERE kind = 'confirmed'`, paid)
+	s.wantRows(t, s.notification.Database, `notifications WHERE kind = 'cancelled'`, cancelled)
+}
+
+func TestAnOrderThatWaitsTooLongIsParkedAndComesBack(t *testing.T) {
+	s := prepare(t)
+	s.order.StuckAfter = time.Millisecond
+	s.startOrder(t)
+	id := s.place(t, "key", `{"user_id":"u","total":1}`)
+	s.awaitStatus(t, id, "PARKED")
+	s.startInventory(t)
+	s.startPayment(t)
+	s.startNotification(t)
+	s.awaitStatus(t, id, "CONFIRMED")
+	if v := s.find(t, id); v.Version != 3 {
+		t.Errorf("order %+v, want it in version 3", v)
 	}
 }
 
@@ -58,6 +119,9 @@ func TestAnOrderBeyondTheStockIsRejectedWhole(t *testing.T) {
 			if n := s.count(t, s.inventory.Database, q); n != 1 {
 				t.Errorf("%d movements, want the one rejection", n)
 			}
+			s.awaitQuiet(t)
+			s.wantRows(t, s.payment.Database, `provider_charges`, 0)
+			s.wantRows(t, s.notification.Database, `notifications WHERE kind = 'rejected' AND order_id = '`+id+`'`, 1)
 			var reason string
 			s.read(t, events.InventoryTopic, func(e events.Event) {
 				if e.OrderID == id {
@@ -72,27 +136,33 @@ func TestAnOrderBeyondTheStockIsRejectedWhole(t *testing.T) {
 }
 
 func TestRedelivery(t *testing.T) {
+	type effects struct{ reserved, sold, charged, entered, told int }
+	once := effects{1, 1, 1, 2, 1}
 	for name, tc := range map[string]struct {
 		inbox bool
-		times int64
+		topic string
+		want  effects
 	}{
-		"with the inbox it has one effect":     {true, 1},
-		"without the inbox it has two effects": {false, 2},
+		"with the inbox an order has one effect":                 {true, events.OrdersTopic, once},
+		"with the inbox a reservation has one effect":            {true, events.InventoryTopic, once},
+		"with the inbox a payment has one effect":                {true, events.PaymentTopic, once},
+		"without the inbox an order is bought twice":             {false, events.OrdersTopic, effects{2, 2, 2, 4, 2}},
+		"without the inbox a reservation is charged twice":       {false, events.InventoryTopic, effects{1, 2, 2, 4, 2}},
+		"without the inbox a payment is sold for and told twice": {false, events.PaymentTopic, effects{1, 2, 1, 2, 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := boot(t, func(s *stack) { s.inventory.Inbox, s.order.Inbox = tc.inbox, tc.inbox })
+			s := boot(t, func(s *stack) { s.setInbox(tc.inbox) })
 			id := s.place(t, "key", `{"user_id":"u","total":1,"items":[{"sku":"sku-0001","quantity":3}]}`)
 			s.awaitStatus(t, id, "CONFIRMED")
+			s.awaitQuiet(t)
 
 			var again []bus.Message
-			for _, topic := range []string{events.OrdersTopic, events.InventoryTopic} {
-				err := bus.ReadTopic(t.Context(), s.brokers, topic, func(m bus.Message) error {
-					again = append(again, bus.Message{Topic: topic, Key: m.Key, Value: m.Value})
-					return nil
-				})
-				if err != nil {
-					t.Fatal(err)
-				}
+			err := bus.ReadTopic(t.Context(), s.brokers, tc.topic, func(m bus.Message) error {
+				again = append(again, bus.Message{Topic: tc.topic, Key: m.Key, Value: m.Value})
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
 			}
 			pub := bus.NewPublisher(s.brokers)
 			defer pub.Close()
@@ -101,11 +171,19 @@ func TestRedelivery(t *testing.T) {
 			}
 			s.awaitQuiet(t)
 
-			if n := s.count(t, s.inventory.Database, `SELECT count(*) FROM movements`); int64(n) != tc.times {
-				t.Errorf("%d movements, want %d", n, tc.times)
+			got := effects{
+				reserved: s.count(t, s.inventory.Database, `SELECT count(*) FROM movements WHERE kind = 'reserve'`),
+				sold:     s.count(t, s.inventory.Database, `SELECT count(*) FROM movements WHERE kind = 'sell'`),
+				charged:  s.count(t, s.payment.Database, `SELECT count(*) FROM provider_charges WHERE outcome = 'captured'`),
+				entered:  s.count(t, s.payment.Database, `SELECT count(*) FROM entries`),
+				told:     s.count(t, s.notification.Database, `SELECT count(*) FROM notifications`),
 			}
-			if a := s.stock(t, "sku-0001"); a.Reserved != 3*tc.times || a.Initial != a.Available+a.Reserved {
-				t.Errorf("stock is %+v, want %d reserved", a, 3*tc.times)
+			if got != tc.want {
+				t.Errorf("effects %+v, want %+v", got, tc.want)
+			}
+			reserved := int64(3 * (got.reserved - got.sold))
+			if a := s.stock(t, "sku-0001"); a.Reserved != reserved || a.Initial != a.Available+a.Reserved+a.Sold {
+				t.Errorf("stock is %+v, want %d reserved", a, reserved)
 			}
 			if v := s.find(t, id); v.Status != "CONFIRMED" || v.Version != 2 {
 				t.Errorf("order is %+v, want it CONFIRMED once", v)
@@ -126,18 +204,31 @@ func TestShutdownUnderLoadLosesNothing(t *testing.T) {
 			if missing := s.withoutEvent(t, accepted); len(missing) > 0 {
 				t.Errorf("%d of %d accepted orders are lost: %v", len(missing), len(accepted), missing)
 			}
-			// The inventory goes in order too: what it took, it answers.
-			s.awaitSettled(t, s.order.Database, events.OrdersTopic, events.InventoryGroup)
-			if err := s.inventories.stop(); err != nil {
-				t.Errorf("inventory ended with %v", err)
-			}
-			answered := map[string]int{}
-			s.read(t, events.InventoryTopic, func(e events.Event) { answered[e.OrderID]++ })
-			for id := range accepted {
-				if answered[id] != 1 {
-					t.Errorf("order %s has %d answers, want one", id, answered[id])
+			// The others go in order too: what they took, they answer.
+			for _, next := range []struct {
+				name, database, topic, group, answers string
+				replica                               *replica
+			}{
+				{"inventory", s.order.Database, events.OrdersTopic, events.InventoryGroup, events.InventoryTopic, s.inventories},
+				{"payment", s.inventory.Database, events.InventoryTopic, events.PaymentGroup, events.PaymentTopic, s.payments},
+			} {
+				s.awaitSettled(t, next.database, next.topic, next.group)
+				if err := next.replica.stop(); err != nil {
+					t.Errorf("%s ended with %v", next.name, err)
+				}
+				answered := map[string]int{}
+				s.read(t, next.answers, func(e events.Event) { answered[e.OrderID]++ })
+				for id := range accepted {
+					if answered[id] != 1 {
+						t.Errorf("order %s has %d answers of %s, want one", id, answered[id], next.name)
+					}
 				}
 			}
+			s.awaitSettled(t, s.payment.Database, events.PaymentTopic, events.NotificationGroup)
+			if err := s.notifications.stop(); err != nil {
+				t.Errorf("notification ended with %v", err)
+			}
+			s.wantRows(t, s.notification.Database, `notifications`, len(accepted))
 		})
 	}
 }
@@ -175,12 +266,16 @@ func TestAKillLosesOrdersOnlyWithoutTheOutbox(t *testing.T) {
 func TestReadinessSaysWhatIsMissing(t *testing.T) {
 	s := prepare(t)
 	s.brokers = []string{reserve(t)} // nobody listens there
-	s.order.Brokers, s.inventory.Brokers = s.brokers, s.brokers
+	s.order.Brokers, s.inventory.Brokers, s.payment.Brokers, s.notification.Brokers = s.brokers, s.brokers, s.brokers, s.brokers
 	s.startOrder(t)
 	s.startInventory(t)
+	s.startPayment(t)
+	s.startNotification(t)
 	for admin, want := range map[string]string{
-		s.order.Admin:     "waiting for topics",
-		s.inventory.Admin: "waiting for topics, partitions",
+		s.order.Admin:        "waiting for topics",
+		s.inventory.Admin:    "waiting for topics, partitions",
+		s.payment.Admin:      "waiting for topics, partitions",
+		s.notification.Admin: "waiting for topics, partitions",
 	} {
 		eventually(t, "an answer of "+admin, func() bool {
 			code, body := fetch(admin, "/readyz")
@@ -207,9 +302,7 @@ func TestReplicasShareTheWork(t *testing.T) {
 	for _, id := range ids {
 		s.awaitStatus(t, id, "CONFIRMED")
 	}
-	if n := s.count(t, s.inventory.Database, `SELECT count(*) FROM movements`); n != orders {
-		t.Errorf("%d movements, want %d", n, orders)
-	}
+	s.wantRows(t, s.inventory.Database, `movements WHERE kind = 'reserve'`, orders)
 	for _, admin := range []string{s.inventory.Admin, second.Admin} {
 		if _, body := fetch(admin, "/metrics"); !strings.Contains(body, `ordbench_inventory_orders_total{outcome="reserved"}`) {
 			t.Errorf("%s counts no orders:\n%s", admin, body)
@@ -217,11 +310,11 @@ func TestReplicasShareTheWork(t *testing.T) {
 	}
 }
 
-// BenchmarkPipeline drives both services over real connections, all of it in
+// BenchmarkPipeline drives all services over real connections, all of it in
 // this process: an operation is an order from its POST to CONFIRMED.
 func BenchmarkPipeline(b *testing.B) {
 	s := boot(b, func(s *stack) {
-		s.inventory.Work = 0
+		s.inventory.Work, s.payment.Provider.Work = 0, 0
 		s.inventory.Stock = 1 << 40
 		s.inventory.SKUs = 100
 	})
@@ -330,7 +423,20 @@ func (s *stack) awaitStatus(t testing.TB, id, want string) {
 func (s *stack) awaitQuiet(t testing.TB) {
 	t.Helper()
 	s.awaitSettled(t, s.order.Database, events.OrdersTopic, events.InventoryGroup)
-	s.awaitSettled(t, s.inventory.Database, events.InventoryTopic, events.OrderGroup)
+	for _, group := range []string{events.PaymentGroup, events.OrderGroup, events.NotificationGroup} {
+		s.awaitSettled(t, s.inventory.Database, events.InventoryTopic, group)
+	}
+	for _, group := range []string{events.InventoryGroup, events.OrderGroup, events.NotificationGroup} {
+		s.awaitSettled(t, s.payment.Database, events.PaymentTopic, group)
+	}
+}
+
+// wantRows counts the rows of a table, narrowed down by a condition.
+func (s *stack) wantRows(t testing.TB, database, from string, want int) {
+	t.Helper()
+	if n := s.count(t, database, `SELECT count(*) FROM `+from); n != want {
+		t.Errorf("%d rows of %s, want %d", n, from, want)
+	}
 }
 
 // awaitSettled waits until what database promised to topic is published and

@@ -23,7 +23,9 @@ import (
 
 	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/services/inventory"
+	"github.com/ordbench/ordbench/system/services/notification"
 	"github.com/ordbench/ordbench/system/services/order"
+	"github.com/ordbench/ordbench/system/services/payment"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -62,9 +64,11 @@ type stack struct {
 	brokers       []string
 	order         order.Config
 	inventory     inventory.Config
+	payment       payment.Config
+	notification  notification.Config
 	separateOrder bool // in a process of its own, which can be killed
 
-	orders, inventories *replica
+	orders, inventories, payments, notifications *replica
 }
 
 // replica is one running service.
@@ -94,6 +98,16 @@ func prepare(t testing.TB) *stack {
 			Database: filepath.Join(dir, "inventory.db"), Partitions: 8,
 			Work: 100 * time.Microsecond, Inbox: true, SKUs: 10, Stock: 100_000, Grace: 10 * time.Second,
 		},
+		payment: payment.Config{
+			Replica: "payment-0", Listen: reserve(t), Admin: reserve(t), Brokers: c.ListenAddrs(),
+			Database: filepath.Join(dir, "payment.db"), Partitions: 8,
+			Inbox: true, Provider: payment.ProviderConfig{Seed: 1, Work: 100 * time.Microsecond}, Grace: 10 * time.Second,
+		},
+		notification: notification.Config{
+			Replica: "notification-0", Listen: reserve(t), Admin: reserve(t), Brokers: c.ListenAddrs(),
+			Database: filepath.Join(dir, "notification.db"), Partitions: 8,
+			Inbox: true, Grace: 10 * time.Second,
+		},
 	}
 }
 
@@ -106,8 +120,11 @@ func boot(t testing.TB, adjust func(*stack)) *stack {
 	}
 	s.startOrder(t)
 	s.startInventory(t)
-	awaitReady(t, s.order.Admin)
-	awaitReady(t, s.inventory.Admin)
+	s.startPayment(t)
+	s.startNotification(t)
+	for _, admin := range []string{s.order.Admin, s.inventory.Admin, s.payment.Admin, s.notification.Admin} {
+		awaitReady(t, admin)
+	}
 	return s
 }
 
@@ -125,6 +142,21 @@ func (s *stack) startOrder(t testing.TB) {
 func (s *stack) startInventory(t testing.TB) {
 	t.Helper()
 	s.inventories = start(t, func(ctx context.Context, log *slog.Logger) error { return inventory.Run(ctx, s.inventory, log) })
+}
+
+func (s *stack) startPayment(t testing.TB) {
+	t.Helper()
+	s.payments = start(t, func(ctx context.Context, log *slog.Logger) error { return payment.Run(ctx, s.payment, log) })
+}
+
+func (s *stack) startNotification(t testing.TB) {
+	t.Helper()
+	s.notifications = start(t, func(ctx context.Context, log *slog.Logger) error { return notification.Run(ctx, s.notification, log) })
+}
+
+// setInbox switches the inbox of every service.
+func (s *stack) setInbox(on bool) {
+	s.order.Inbox, s.inventory.Inbox, s.payment.Inbox, s.notification.Inbox = on, on, on, on
 }
 
 // addInventory starts one more and waits until it is ready.

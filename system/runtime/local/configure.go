@@ -12,7 +12,9 @@ import (
 	"github.com/ordbench/ordbench/system/runtime/embedded"
 	"github.com/ordbench/ordbench/system/services/gateway"
 	"github.com/ordbench/ordbench/system/services/inventory"
+	"github.com/ordbench/ordbench/system/services/notification"
 	"github.com/ordbench/ordbench/system/services/order"
+	"github.com/ordbench/ordbench/system/services/payment"
 )
 
 // serviceGrace is how long a service may take to finish what it has begun.
@@ -58,6 +60,7 @@ func (f *fleet) config(r system.Replica) any {
 			Partitions: cfg.Scaling.Partitions,
 			Outbox:     cfg.Patterns.Outbox,
 			Inbox:      cfg.Patterns.Inbox,
+			StuckAfter: cfg.Order.StuckAfter,
 			Grace:      serviceGrace,
 		}
 	case system.Inventory:
@@ -70,6 +73,30 @@ func (f *fleet) config(r system.Replica) any {
 			Inbox:      cfg.Patterns.Inbox,
 			SKUs:       cfg.Inventory.SKUs,
 			Stock:      cfg.Inventory.Stock,
+			Grace:      serviceGrace,
+		}
+	case system.Payment:
+		return payment.Config{
+			Replica: r.Name, Listen: r.Addr, Admin: r.Admin,
+			Brokers:    f.Brokers(),
+			Database:   f.databasePath(r.Component),
+			Partitions: cfg.Scaling.Partitions,
+			Inbox:      cfg.Patterns.Inbox,
+			Provider: payment.ProviderConfig{
+				Seed:    cfg.Payment.Seed,
+				Work:    cfg.Payment.Work,
+				Decline: cfg.Payment.Decline,
+				Timeout: cfg.Payment.Timeout,
+			},
+			Grace: serviceGrace,
+		}
+	case system.Notification:
+		return notification.Config{
+			Replica: r.Name, Listen: r.Addr, Admin: r.Admin,
+			Brokers:    f.Brokers(),
+			Database:   f.databasePath(r.Component),
+			Partitions: cfg.Scaling.Partitions,
+			Inbox:      cfg.Patterns.Inbox,
 			Grace:      serviceGrace,
 		}
 	case system.Gateway:

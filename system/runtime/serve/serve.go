@@ -21,7 +21,9 @@ import (
 	"github.com/ordbench/ordbench/system/runtime/embedded"
 	"github.com/ordbench/ordbench/system/services/gateway"
 	"github.com/ordbench/ordbench/system/services/inventory"
+	"github.com/ordbench/ordbench/system/services/notification"
 	"github.com/ordbench/ordbench/system/services/order"
+	"github.com/ordbench/ordbench/system/services/payment"
 )
 
 // configLimit bounds a config, in bytes.
@@ -40,6 +42,8 @@ var components = []component{
 	{"cache", decode(embedded.RunCache, func(c embedded.CacheConfig) string { return c.Replica })},
 	{"order", decode(order.Run, func(c order.Config) string { return c.Replica })},
 	{"inventory", decode(inventory.Run, func(c inventory.Config) string { return c.Replica })},
+	{"payment", decode(payment.Run, func(c payment.Config) string { return c.Replica })},
+	{"notification", decode(notification.Run, func(c notification.Config) string { return c.Replica })},
 	{"gateway", decode(gateway.Run, func(c gateway.Config) string { return c.Replica })},
 }
 

@@ -18,7 +18,9 @@ import (
 	"github.com/ordbench/ordbench/system/runtime/embedded"
 	"github.com/ordbench/ordbench/system/services/gateway"
 	"github.com/ordbench/ordbench/system/services/inventory"
+	"github.com/ordbench/ordbench/system/services/notification"
 	"github.com/ordbench/ordbench/system/services/order"
+	"github.com/ordbench/ordbench/system/services/payment"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -34,7 +36,7 @@ func TestUnknownComponentNamesTheNearest(t *testing.T) {
 		}
 	}
 	got := (&UnknownComponentError{"gatway", "gateway"}).Error()
-	want := `unknown component "gatway": did you mean "gateway"? There are broker, cache, order, inventory, gateway`
+	want := `unknown component "gatway": did you mean "gateway"? There are broker, cache, order, inventory, payment, notification, gateway`
 	if got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
@@ -69,6 +71,8 @@ func TestConfigsSurviveJSON(t *testing.T) {
 		RateLimit: gateway.RateLimit{Requests: 100, Per: time.Minute}, TrustedProxies: []string{"127.0.0.0/8"}})
 	survives(t, order.Config{Replica: "order-0", Brokers: []string{"a:1"}, Outbox: true, Grace: time.Second})
 	survives(t, inventory.Config{Replica: "inventory-0", Work: 5 * time.Millisecond, SKUs: 10, Stock: 1 << 40})
+	survives(t, payment.Config{Replica: "payment-0", Provider: payment.ProviderConfig{Seed: 1 << 60, Work: 2 * time.Millisecond, Decline: 0.02, Timeout: 0.1}})
+	survives(t, notification.Config{Replica: "notification-0", Brokers: []string{"a:1"}, Inbox: true})
 	survives(t, embedded.BrokerConfig{Replica: "broker-0", Listen: "a:1", Dir: "d"})
 	survives(t, embedded.CacheConfig{Replica: "cache-0", Listen: "a:1", Dir: "d"})
 }

@@ -1,5 +1,6 @@
-// Package inventory reserves stock for orders. Call Run with a Config; it
-// consumes orders and serves HTTP until its context ends.
+// Package inventory reserves stock for orders, and sells or releases it when
+// the payment is decided. Call Run with a Config; it consumes orders and
+// payments and serves HTTP until its context ends.
 //
 // The invariant: what an order does to the stock, the movement that records
 // it, the note that its event was seen, and the promise to publish the answer
@@ -23,7 +24,7 @@ import (
 )
 
 const (
-	maxBatch       = 32                     // orders per transaction: more would hold up a rebalance
+	maxBatch       = 32                     // events per transaction: more would hold up a rebalance
 	commitInterval = 250 * time.Millisecond // of offsets: what a kill makes come again
 )
 
@@ -63,13 +64,13 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return endpoint.Serve(ctx, l, endpoint.NewServer(api.handler(telemetry.NewRequests(reg))), cfg.Grace)
 	}
 	consume := func(ctx context.Context) error {
-		topics := []string{events.OrdersTopic, events.InventoryTopic}
-		if err := bus.EnsureTopics(ctx, cfg.Brokers, cfg.Partitions, topics...); err != nil {
+		if err := bus.EnsureTopics(ctx, cfg.Brokers, cfg.Partitions, events.Topics()...); err != nil {
 			return err
 		}
 		ready.Reached("topics")
 		return bus.Consume(ctx, bus.ConsumerConfig{
-			Brokers: cfg.Brokers, Group: events.InventoryGroup, Member: cfg.Replica, Topics: []string{events.OrdersTopic},
+			Brokers: cfg.Brokers, Group: events.InventoryGroup, Member: cfg.Replica,
+			Topics:   []string{events.OrdersTopic, events.PaymentTopic},
 			MaxBatch: maxBatch, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Log: log,
 			OnReady: func() {
 				ready.Reached("partitions")

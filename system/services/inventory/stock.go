@@ -43,6 +43,11 @@ const (
 	// Read, compared and changed in one statement: no reader in between.
 	reserveStock = `UPDATE stock SET available = available - ?, reserved = reserved + ?
 		WHERE sku = ? AND available >= ?`
+	// Unconditional: what was reserved for an order is there to be sold or
+	// given back, and if it is done twice, the books have to show it.
+	sellStock    = `UPDATE stock SET reserved = reserved - ?, sold = sold + ? WHERE sku = ?`
+	releaseStock = `UPDATE stock SET reserved = reserved - ?, available = available + ? WHERE sku = ?`
+
 	insertMovement = `INSERT INTO movements (order_id, event_id, sku, kind, quantity, at) VALUES (?, ?, ?, ?, ?, ?)`
 )
 
@@ -50,6 +55,8 @@ const (
 const (
 	reserve = "reserve"
 	reject  = "reject" // quantity 0: nothing was kept
+	sell    = "sell"
+	release = "release"
 )
 
 var errNoSuchSKU = errors.New("no such article")
@@ -123,19 +130,21 @@ func (s *stock) find(ctx context.Context, sku string) (article, error) {
 	return a, nil
 }
 
-// tally counts what became of a batch of orders.
-type tally struct{ reserved, rejected, repeated int }
+// tally counts what became of a batch of events.
+type tally struct{ reserved, rejected, sold, released, repeated int }
 
-// reserve decides about each order and promises to publish the answer, all in
-// one transaction. It is safe to call again with the same orders after an
-// error. Without an inbox an order that comes again is decided about again.
-func (s *stock) reserve(ctx context.Context, orders []events.Event, now time.Time) (tally, error) {
+// apply does what each event asks for, all in one transaction: a new order
+// has its stock reserved or is rejected, and the answer is promised; what is
+// paid for is sold, and what is not goes back. It is safe to call again with
+// the same events after an error. Without an inbox an event that comes again
+// takes effect again.
+func (s *stock) apply(ctx context.Context, batch []events.Event, now time.Time) (tally, error) {
 	var out tally
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		out = tally{}
-		for _, o := range orders {
+		for _, e := range batch {
 			if s.inbox {
-				first, err := tx.FirstTime(events.InventoryGroup, o.EventID)
+				first, err := tx.FirstTime(events.InventoryGroup, e.EventID)
 				if err != nil {
 					return err
 				}
@@ -144,34 +153,62 @@ func (s *stock) reserve(ctx context.Context, orders []events.Event, now time.Tim
 					continue
 				}
 			}
-			lack, err := take(tx, o, now)
-			if err != nil {
-				return fmt.Errorf("order %s: %w", o.OrderID, err)
-			}
-			if lack == "" {
-				out.reserved++
-			} else {
-				out.rejected++
-			}
-			if err := answer(tx, o, lack, now); err != nil {
-				return fmt.Errorf("order %s: %w", o.OrderID, err)
+			if err := out.apply(tx, e, now); err != nil {
+				return fmt.Errorf("order %s: %w", e.OrderID, err)
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return tally{}, fmt.Errorf("reserve stock for %d orders: %w", len(orders), err)
+		return tally{}, fmt.Errorf("apply %d events to the stock: %w", len(batch), err)
 	}
 	return out, nil
+}
+
+// apply does what one event asks for, and counts it.
+func (out *tally) apply(tx *store.Tx, e events.Event, now time.Time) error {
+	switch e.Type {
+	case events.PaymentCaptured:
+		out.sold++
+		return settle(tx, e, sell, sellStock, now)
+	case events.PaymentDeclined:
+		out.released++
+		return settle(tx, e, release, releaseStock, now)
+	}
+	lack, err := take(tx, e, now)
+	if err != nil {
+		return err
+	}
+	if lack == "" {
+		out.reserved++
+	} else {
+		out.rejected++
+	}
+	return answer(tx, e, lack, now)
+}
+
+// settle ends the reservation of every item of the order.
+func settle(tx *store.Tx, e events.Event, kind, change string, now time.Time) error {
+	for _, item := range e.Items {
+		if _, err := tx.Exec(change, item.Quantity, item.Quantity, item.SKU); err != nil {
+			return err
+		}
+		if err := move(tx, e, item.SKU, kind, item.Quantity, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// move writes down what an event did to the stock.
+func move(tx *store.Tx, e events.Event, sku, kind string, units int64, now time.Time) error {
+	_, err := tx.Exec(insertMovement, e.OrderID, e.EventID, sku, kind, units, now.UnixMicro())
+	return err
 }
 
 // take reserves every item of the order, or none: then lack says what was not
 // there.
 func take(tx *store.Tx, o events.Event, now time.Time) (lack string, err error) {
-	move := func(sku, kind string, units int64) error {
-		_, err := tx.Exec(insertMovement, o.OrderID, o.EventID, sku, kind, units, now.UnixMicro())
-		return err
-	}
 	for i, item := range o.Items {
 		there, err := shift(tx, item.SKU, item.Quantity)
 		if err != nil {
@@ -188,10 +225,10 @@ func take(tx *store.Tx, o events.Event, now time.Time) (lack string, err error) 
 		if lack, err = shortage(tx, item); err != nil {
 			return "", err
 		}
-		return lack, move(item.SKU, reject, 0)
+		return lack, move(tx, o, item.SKU, reject, 0, now)
 	}
 	for _, item := range o.Items {
-		if err := move(item.SKU, reserve, item.Quantity); err != nil {
+		if err := move(tx, o, item.SKU, reserve, item.Quantity, now); err != nil {
 			return "", err
 		}
 	}

@@ -54,6 +54,20 @@ func order(t testing.TB, id string, items ...events.Item) bus.Message {
 	return bus.Message{Topic: events.OrdersTopic, Key: id, Value: b}
 }
 
+// paid is what payment says of the order, "captured" or "declined".
+func paid(t testing.TB, id, outcome string, items ...events.Item) bus.Message {
+	t.Helper()
+	e := events.Event{
+		Type: "payment." + outcome, EventID: outcome + "-" + id, OrderID: id, UserID: "u", Total: 1_00,
+		Timestamp: events.At(time.Now()), Items: items, Reason: "r",
+	}
+	b, err := e.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bus.Message{Topic: events.PaymentTopic, Key: id, Value: b}
+}
+
 func units(n int, quantity int64) events.Item {
 	return events.Item{SKU: events.SKU(n), Quantity: quantity}
 }
@@ -140,6 +154,33 @@ func TestABatchIsDecidedOrderByOrder(t *testing.T) {
 			[]string{"a reserve sku-0001 1"},
 			[]string{"inventory.reserved a"},
 			[]int64{4, 5, 5},
+		},
+		"what is paid for is sold, what is not goes back to whoever comes next": {
+			true,
+			[][]bus.Message{
+				{order(t, "a", units(1, 3), units(2, 1)), order(t, "b", units(1, 2))},
+				{paid(t, "a", "captured", units(1, 3), units(2, 1)), paid(t, "b", "declined", units(1, 2)), order(t, "c", units(1, 2))},
+			},
+			[]string{
+				"a reserve sku-0001 3", "a reserve sku-0002 1", "b reserve sku-0001 2",
+				"a sell sku-0001 3", "a sell sku-0002 1", "b release sku-0001 2", "c reserve sku-0001 2",
+			},
+			[]string{"inventory.reserved a", "inventory.reserved b", "inventory.reserved c"},
+			[]int64{0, 4, 5},
+		},
+		"with the inbox a payment that comes again sells nothing more": {
+			true,
+			[][]bus.Message{{order(t, "a", units(1, 1))}, {paid(t, "a", "captured", units(1, 1))}, {paid(t, "a", "captured", units(1, 1))}},
+			[]string{"a reserve sku-0001 1", "a sell sku-0001 1"},
+			[]string{"inventory.reserved a"},
+			[]int64{4, 5, 5},
+		},
+		"without the inbox a decline that comes again releases twice": {
+			false,
+			[][]bus.Message{{order(t, "a", units(1, 1))}, {paid(t, "a", "declined", units(1, 1))}, {paid(t, "a", "declined", units(1, 1))}},
+			[]string{"a reserve sku-0001 1", "a release sku-0001 1", "a release sku-0001 1"},
+			[]string{"inventory.reserved a"},
+			[]int64{6, 5, 5},
 		},
 		"with the inbox a redelivery changes nothing": {
 			true,

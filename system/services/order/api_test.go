@@ -187,7 +187,7 @@ func TestIdempotency(t *testing.T) {
 func TestAReplayAnswersAsAtFirstAfterTheOrderHasMoved(t *testing.T) {
 	a, h := newAPI(t, nil)
 	first := post(h, "k", anOrder)
-	deliver(t, a, event(t, "e1", events.InventoryReserved, read[accepted](t, first).ID))
+	deliver(t, a, event(t, "e1", events.PaymentCaptured, read[accepted](t, first).ID))
 	if again := post(h, "k", anOrder); again.Body.String() != first.Body.String() {
 		t.Errorf("answer %s, at first it was %s", again.Body, first.Body)
 	}
@@ -220,9 +220,9 @@ func TestEventsMoveAnOrderOnceAndNeverBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a, h := newAPI(t, func(c *Config) { c.Inbox = inbox })
 			id := read[accepted](t, post(h, "k", anOrder)).ID
-			reserved := event(t, "e1", events.InventoryReserved, id)
-			deliver(t, a, bus.Message{Value: []byte("not an event")}, reserved, event(t, "e3", events.InventoryReserved, "unknown"))
-			deliver(t, a, reserved)
+			paid := event(t, "e1", events.PaymentCaptured, id)
+			deliver(t, a, bus.Message{Value: []byte("not an event")}, paid, event(t, "e3", events.PaymentCaptured, "unknown"))
+			deliver(t, a, paid)
 			deliver(t, a, event(t, "e2", events.InventoryRejected, id))
 			v := read[view](t, get(h, "/orders/"+id))
 			if v.Status != Confirmed || v.Version != 2 || !v.UpdatedAt.After(v.CreatedAt) {

@@ -39,7 +39,10 @@ const (
 		ON CONFLICT (idempotency_key) DO NOTHING`
 	selectByKey = `SELECT id, fingerprint FROM orders WHERE idempotency_key = ?`
 	selectByID  = `SELECT user_id, total_cents, items, status, version, created_at, updated_at FROM orders WHERE id = ?`
-	moveOrder   = `UPDATE orders SET status = ?, version = version + 1, updated_at = ? WHERE id = ? AND status = ?`
+	// The guard on the old status is the machine: whatever is delivered late
+	// or twice finds the order at its end.
+	endOrder = `UPDATE orders SET status = ?, version = version + 1, updated_at = ?
+		WHERE id = ? AND status IN ('PENDING', 'PARKED')`
 )
 
 // Errors of the book that are the client's business.
@@ -199,14 +202,12 @@ func (b *book) apply(ctx context.Context, batch []events.Event, now time.Time) (
 					continue
 				}
 			}
-			st, known := steps[e.Type]
+			end, known := ends[e.Type]
 			if !known {
 				out.ignored++
 				continue
 			}
-			// The guard on the old status is the machine: whatever is
-			// delivered late or twice finds the order elsewhere.
-			res, err := tx.Exec(moveOrder, string(st.to), now.UnixMicro(), e.OrderID, string(st.from))
+			res, err := tx.Exec(endOrder, string(end), now.UnixMicro(), e.OrderID)
 			if err != nil {
 				return err
 			}
@@ -217,7 +218,7 @@ func (b *book) apply(ctx context.Context, batch []events.Event, now time.Time) (
 			if n == 0 {
 				out.ignored++
 			} else {
-				out.moved[st.to]++
+				out.moved[end]++
 			}
 		}
 		return nil

@@ -9,7 +9,7 @@ import (
 	"github.com/ordbench/ordbench/system/events"
 )
 
-// listener turns what the inventory says into statuses of orders.
+// listener turns what inventory and payment say into statuses of orders.
 type listener struct {
 	book    *book
 	metrics *metrics

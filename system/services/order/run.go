@@ -69,20 +69,25 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return endpoint.Serve(ctx, l, endpoint.NewServer(api.handler(telemetry.NewRequests(reg))), cfg.Grace)
 	}
 	consume := func(ctx context.Context) error {
-		topics := []string{events.OrdersTopic, events.InventoryTopic}
-		if err := bus.EnsureTopics(ctx, cfg.Brokers, cfg.Partitions, topics...); err != nil {
+		if err := bus.EnsureTopics(ctx, cfg.Brokers, cfg.Partitions, events.Topics()...); err != nil {
 			return err
 		}
 		ready.Reached("topics")
 		log.Info("ready", "listen", cfg.Listen)
 		listener := &listener{book: book, metrics: metrics, log: log}
 		return bus.Consume(ctx, bus.ConsumerConfig{
-			Brokers: cfg.Brokers, Group: events.OrderGroup, Member: cfg.Replica, Topics: []string{events.InventoryTopic},
+			Brokers: cfg.Brokers, Group: events.OrderGroup, Member: cfg.Replica,
+			Topics:   []string{events.InventoryTopic, events.PaymentTopic},
 			MaxBatch: maxBatch, DrainTimeout: cfg.Grace, Log: log,
 		}, listener.handle)
 	}
+	front := []lifecycle.Task{serve, consume}
+	if cfg.StuckAfter > 0 {
+		reaper := &reaper{book: book, limit: cfg.StuckAfter, parked: metrics.moved.WithLabelValues(string(Parked)), log: log}
+		front = append(front, reaper.run)
+	}
 	return lifecycle.Service{
-		Front:  []lifecycle.Task{serve, consume},
+		Front:  front,
 		Back:   []lifecycle.Task{admin.Serve, publish},
 		Settle: settle,
 		Close:  closeAll,

@@ -2,24 +2,24 @@ package order
 
 import "github.com/ordbench/ordbench/system/events"
 
-// Status is where an order stands. It never goes back: every step leads away
-// from Pending, and no step leads away from where an order ends.
+// Status is where an order stands. It never goes back: every step leads to a
+// later one, and no step leads away from where an order ends.
 type Status string
 
 // The statuses of an order.
 const (
-	Pending   Status = "PENDING"   // accepted, its stock is being looked for
-	Confirmed Status = "CONFIRMED" // its stock is reserved
+	Pending   Status = "PENDING"   // accepted; its stock and its payment are under way
+	Parked    Status = "PARKED"    // it has waited too long and is out of the way; an answer still ends it
+	Confirmed Status = "CONFIRMED" // paid
 	Rejected  Status = "REJECTED"  // its stock was not there
+	Cancelled Status = "CANCELLED" // its payment was declined, and its stock went back
 )
 
-// step is what one event does to an order.
-type step struct{ from, to Status }
-
-// steps is the whole machine, by the type of the event: it moves an order
-// only from the one status that it answers to. Payment will put its steps
-// here.
-var steps = map[string]step{
-	events.InventoryReserved: {from: Pending, to: Confirmed},
-	events.InventoryRejected: {from: Pending, to: Rejected},
+// ends is the whole machine, by the type of the event: it ends an order that
+// has not ended yet, whether it is pending or parked. That its stock is
+// reserved does not show in the status: for the customer it is on its way.
+var ends = map[string]Status{
+	events.PaymentCaptured:   Confirmed,
+	events.InventoryRejected: Rejected,
+	events.PaymentDeclined:   Cancelled,
 }
