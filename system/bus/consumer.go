@@ -32,6 +32,7 @@ type ConsumerConfig struct {
 	Topics         []string      // must exist: see EnsureTopics
 	Member         string        // this replica's name, unique in the group; a killed process of that name is replaced at once; "" takes a random one
 	MaxBatch       int           // most messages per call of the handler; 0 takes 32
+	Pace           time.Duration // least time between fetches: latency for larger batches; 0 takes 5 ms
 	CommitInterval time.Duration // between commits of offsets; 0 takes 250 ms
 	DrainTimeout   time.Duration // how long a batch may go on after the assignment or ctx ended; 0 takes 5 s
 	OnReady        func()        // called once, at the first assignment; may be nil
@@ -60,6 +61,9 @@ type Handler func(ctx context.Context, batch []Message) error
 func Consume(ctx context.Context, cfg ConsumerConfig, handle Handler) error {
 	if cfg.MaxBatch == 0 {
 		cfg.MaxBatch = 32
+	}
+	if cfg.Pace == 0 {
+		cfg.Pace = fetchPace
 	}
 	if cfg.CommitInterval == 0 {
 		cfg.CommitInterval = 250 * time.Millisecond

@@ -12,7 +12,7 @@ import (
 const (
 	// fetchWait is how long a broker holds a fetch that finds nothing new.
 	fetchWait = time.Second
-	// fetchPace is the least time between fetches. After a quiet while the
+	// fetchPace is the least time between fetches, unless told otherwise. After a quiet while the
 	// first message comes at once; under load they come a few together, where
 	// one by one each would cost a fetch, a call of the handler and a commit
 	// of the database.
@@ -141,7 +141,7 @@ func (c *consumer) follow(ctx context.Context, positions []*position, put func(M
 				if err := c.cluster.fetch(ctx, addr, own, fetchWait, put); err != nil {
 					return err
 				}
-				if rest := fetchPace - time.Since(began); rest > 0 {
+				if rest := c.cfg.Pace - time.Since(began); rest > 0 {
 					sleep(ctx, rest)
 				}
 				// Each is first in turn, so that a partition with much to

@@ -24,6 +24,7 @@ import (
 const (
 	maxBatch       = 256                    // events per transaction: a commit's fsync is shared by that many
 	commitInterval = 250 * time.Millisecond // of offsets: what a kill makes come again
+	pace           = 50 * time.Millisecond  // of fetches: no order waits for this, so it is done many at a time
 )
 
 // Run serves until ctx ends, then stops in order: the batch in hand is sent
@@ -66,7 +67,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return bus.Consume(ctx, bus.ConsumerConfig{
 			Brokers: cfg.Brokers, Group: events.NotificationGroup, Member: cfg.Replica,
 			Topics:   []string{events.InventoryTopic, events.PaymentTopic},
-			MaxBatch: maxBatch, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Log: log,
+			MaxBatch: maxBatch, Pace: pace, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Log: log,
 			OnReady: func() {
 				ready.Reached("partitions")
 				log.Info("ready", "listen", cfg.Listen)

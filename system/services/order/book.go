@@ -182,16 +182,27 @@ func (b *book) find(ctx context.Context, id string) (view, error) {
 type applied struct {
 	moved    map[Status]int // by the status reached
 	repeated int            // known to the inbox
-	ignored  int            // the order is not there, or past what the event does
+	ignored  int            // the order is not there, or at its end, or the event ends none
 }
 
-// apply moves orders on as events say, all in one transaction. It is safe to
-// call again with the same events after an error.
+// apply ends orders as events say, all in one transaction; what ends none
+// takes none, because those who place orders wait for the same file. It is
+// safe to call again with the same events after an error.
 func (b *book) apply(ctx context.Context, batch []events.Event, now time.Time) (applied, error) {
+	var telling []events.Event // those that end an order
+	for _, e := range batch {
+		if ends[e.Type] != "" {
+			telling = append(telling, e)
+		}
+	}
+	others := len(batch) - len(telling)
+	if len(telling) == 0 {
+		return applied{ignored: others}, nil
+	}
 	var out applied
 	err := b.db.Write(ctx, func(tx *store.Tx) error {
-		out = applied{moved: map[Status]int{}}
-		for _, e := range batch {
+		out = applied{moved: map[Status]int{}, ignored: others}
+		for _, e := range telling {
 			if b.inbox {
 				first, err := tx.FirstTime(events.OrderGroup, e.EventID)
 				if err != nil {
@@ -202,11 +213,7 @@ func (b *book) apply(ctx context.Context, batch []events.Event, now time.Time) (
 					continue
 				}
 			}
-			end, known := ends[e.Type]
-			if !known {
-				out.ignored++
-				continue
-			}
+			end := ends[e.Type]
 			res, err := tx.Exec(endOrder, string(end), now.UnixMicro(), e.OrderID)
 			if err != nil {
 				return err
