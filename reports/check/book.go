@@ -24,7 +24,7 @@ type Options struct {
 
 // Book takes the ledger and the audit row by row. It is a system.Auditor.
 //
-// It keeps some 100 to 150 bytes for each order with its rows and events, so that a
+// It keeps some 150 to 200 bytes for each order with its rows and events, so that a
 // million fit into a small machine: ids and keys are known by 64 bits of
 // their hash. That two of a million meet is less likely than 1 in 10^7.
 type Book struct {
@@ -36,7 +36,7 @@ type Book struct {
 	keys    table // idempotency key -> the order it made, keyFlags
 	events  table // event id -> its order, eventFlags
 	stock   map[string]*sku
-	further table             // movements of orders beyond their first SKU: order and movement
+	further table             // of orders, their SKUs beyond the first: the kinds of movements
 	sides   map[uint64]side   // transactions that do not make zero, as far as they were read
 	kinds   map[string]uint32 // of movements, beyond those that are known
 	tally   tally
@@ -204,9 +204,9 @@ func (b *Book) firstTime(i int, o *order, sku, kind uint32) bool {
 		o.first |= seen
 		return first
 	}
-	further := b.further.at((uint64(i)<<32 | uint64(sku<<kindBits|kind)) * oddMix)
-	first := *further == 0
-	*further = 1
+	further := b.further.at((uint64(i)<<32 | uint64(sku) + 1) * oddMix)
+	first := *further&seen == 0
+	*further |= seen
 	return first
 }
 
@@ -256,13 +256,16 @@ func (b *Book) Entry(r system.EntryRow) error {
 	return nil
 }
 
+// tellings are the facts of notifications, by their kind.
+var tellings = map[string]uint32{"confirmed": toldConfirmed, "rejected": toldRejected, "cancelled": toldCancelled}
+
 // Notification adds what a customer was told.
 func (b *Book) Notification(r system.NotificationRow) error {
 	_, o, err := b.order(r.OrderID)
 	if err != nil {
 		return err
 	}
-	told := map[string]uint32{"confirmed": toldConfirmed, "rejected": toldRejected, "cancelled": toldCancelled}[r.Kind]
+	told := tellings[r.Kind]
 	if told == 0 || o.has(told) {
 		told |= toldTwice
 	}
