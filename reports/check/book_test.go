@@ -460,7 +460,7 @@ func TestJudgement(t *testing.T) {
 			name:     "but it is lost if it was never published: parking it hides nothing",
 			damage:   func(h *history) { h.pend(3); h.unpublish(3); h.unpromise(3); h.set(3, "PARKED") },
 			closing:  func(c *Closing) { c.OutboxOn = false },
-			broken:   []string{reports.AcceptedOnce},
+			broken:   []string{reports.AcceptedOnce, reports.AllTerminal},
 			orders:   func(o *reports.Orders) { o.Lost, o.Parked, o.Completed = 1, 1, 6 },
 			evidence: id(3),
 		},

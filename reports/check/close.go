@@ -233,6 +233,9 @@ func (j *judging) status(o *order, id string) {
 		j.told(o, toldCancelled, id)
 	case o.any(parked):
 		j.sum.Parked++
+		if !o.any(created) {
+			j.law(reports.AllTerminal).misses(j.settled, "PARKED orders that were never published", id)
+		}
 	}
 	if o.any(strange) {
 		law.breaks("orders with a status that does not exist", id)
