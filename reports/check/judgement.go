@@ -50,7 +50,7 @@ func (j *judging) judgement() Judgement {
 		inv := &invariants[i]
 		switch {
 		case inv.Outcome != reports.Broken:
-		case !j.InboxOn && slices.Contains([]string{reports.EffectOnce, reports.ChargedOnce, reports.NotifiedOnce}, inv.ID):
+		case !j.InboxOn && slices.Contains([]string{reports.EffectOnce, reports.ChargedOnce, reports.NotifiedOnce, reports.LedgerBalanced}, inv.ID):
 			inv.Detail += "; the inbox is off"
 		case inv.ID == reports.AcceptedOnce && !j.OutboxOn:
 			inv.Detail += "; the outbox is off"

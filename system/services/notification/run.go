@@ -24,7 +24,7 @@ import (
 const (
 	maxBatch       = 256                    // events per transaction: a commit's fsync is shared by that many
 	commitInterval = 250 * time.Millisecond // of offsets: what a kill makes come again
-	pace           = 50 * time.Millisecond  // of fetches: no order waits for this, so it is done many at a time
+	pace           = 20 * time.Millisecond  // of fetches: no order waits for this, so it is done many at a time
 )
 
 // Run serves until ctx ends, then stops in order: the batch in hand is sent
