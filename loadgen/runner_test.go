@@ -392,3 +392,25 @@ func BenchmarkRecord(b *testing.B) {
 		}
 	})
 }
+
+func TestNothingIsInFlightBeforeTheStart(t *testing.T) {
+	r := New(Config{
+		Plan:     Plan{Phases: []Phase{{Name: "steady", Law: Constant{PerSecond: 10}, For: time.Second}}},
+		Workload: nothing{},
+		Engine:   idle{},
+		Start:    time.Now().Add(time.Hour),
+	})
+	if s := r.Snapshot(); s.InFlight != 0 || s.Waiting != 0 || len(s.Ops) != 0 {
+		t.Errorf("before the start: %+v", s)
+	}
+}
+
+// nothing is a workload, and idle an engine, that are never used.
+type (
+	nothing struct{}
+	idle    struct{}
+)
+
+func (nothing) Next(*Call)                  {}
+func (nothing) Judge(*Call, *Reply) Verdict { return Verdict{} }
+func (idle) Run(context.Context, Job) error { return nil }

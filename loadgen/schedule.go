@@ -73,7 +73,7 @@ func (s *schedule) progress(now time.Duration) (given map[Op]uint64, due uint64)
 			given[op] += *n
 		}
 	}
-	if s.ahead.Due > now {
+	if s.ahead.Op != "" && s.ahead.Due > now { // none was taken before the first
 		given[s.ahead.Op]--
 	}
 	for s.dueMore && s.dueHead <= now {
