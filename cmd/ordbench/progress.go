@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,10 +22,12 @@ const lineEvery = 10 * time.Second
 // progress shows on stderr how a run goes: a bar on a terminal, else a line
 // every ten seconds. Events stand above the bar.
 type progress struct {
-	out   io.Writer // nil: silent
-	bars  *mpb.Progress
-	bar   *mpb.Bar
-	last  atomic.Pointer[conductor.Progress]
+	out  io.Writer // nil: silent
+	bars *mpb.Progress
+	bar  *mpb.Bar
+	last atomic.Pointer[conductor.Progress] // painted by the bar's own goroutine
+
+	mu    sync.Mutex
 	wrote time.Time
 	stage conductor.Stage
 	plan  string // what is about to be played, until it is shown
@@ -65,6 +68,8 @@ func (p *progress) Progress(now conductor.Progress) {
 	if p.out == nil {
 		return
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.plan != "" {
 		p.line(p.plan)
 		p.plan = ""
@@ -94,9 +99,13 @@ func (p *progress) Progress(now conductor.Progress) {
 
 // Event shows what happens once.
 func (p *progress) Event(at time.Duration, text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.line(fmt.Sprintf("%6.1fs  %s", at.Seconds(), text))
 }
 
+// line writes one line, above the bar if there is one. The caller holds the
+// lock.
 func (p *progress) line(text string) {
 	switch {
 	case p.out == nil:

@@ -30,8 +30,8 @@ type Progress struct {
 	Scheduled uint64  // since the load began
 }
 
-// Reporter is told how a run goes. Its methods are called from one goroutine
-// each and must not block.
+// Reporter is told how a run goes. Its methods are called from several
+// goroutines and must not block.
 type Reporter interface {
 	// Progress is called at least four times a second.
 	Progress(Progress)
