@@ -39,6 +39,7 @@ type Traffic struct {
 	Customers   int
 	Connections int                // the most that are open at once
 	Timeout     time.Duration      // of one attempt, from when it was due
+	MaxSlip     time.Duration      // how late the generator itself may be at p99 before it, not the system, is measured
 	Mix         map[string]float64 // operation to its share of the arrivals; the shares add up to 1
 	Phases      []Phase
 }
@@ -162,6 +163,7 @@ func defaults() *Scenario {
 			Customers:   5000,
 			Connections: 256,
 			Timeout:     5 * time.Second,
+			MaxSlip:     50 * time.Millisecond,
 			Mix:         map[string]float64{"place_order": 0.8, "read_order": 0.2},
 		},
 	}

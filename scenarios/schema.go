@@ -83,6 +83,7 @@ func trafficKeys(t *Traffic) object {
 		{"customers", whole(&t.Customers, 1, 10_000_000), false},
 		{"connections", whole(&t.Connections, 1, 100_000), false},
 		{"timeout", duration(&t.Timeout, time.Millisecond, time.Minute), false},
+		{"max_slip", duration(&t.MaxSlip, time.Millisecond, time.Minute), false},
 		{"mix", mix{&t.Mix}, false},
 		{"phases", listOf[Phase]{to: &t.Phases, want: "a list of phases", item: phaseKeys}, true},
 	}}

@@ -21,10 +21,6 @@ const (
 
 	valid            = "valid"
 	generatorLimited = "generator_limited"
-
-	// A generator that sends later than this without a reason in the system
-	// measures itself.
-	slipLimit = 50 * time.Millisecond
 )
 
 // measure turns what was seen of a run into the parts of its result.
@@ -151,7 +147,7 @@ func (m *measure) validity() reports.Validity {
 	if scheduled > 0 {
 		v.ScheduledMet = 1 - float64(dropped)/float64(scheduled)
 	}
-	if limit := float64(slipLimit.Milliseconds()); v.SlipP99MS > limit {
+	if limit := m.run.Scenario.Traffic.MaxSlip.Seconds() * 1e3; v.SlipP99MS > limit {
 		v.Outcome = generatorLimited
 		v.Reason = fmt.Sprintf("1%% of the attempts left more than %.0f ms late although a connection was free", v.SlipP99MS)
 	}
