@@ -24,14 +24,6 @@ func (t *table) at(hash uint64) *uint32 {
 	return &t.values[i]
 }
 
-// get returns the value of a hash, 0 where it is not there.
-func (t *table) get(hash uint64) uint32 {
-	if t.used == 0 {
-		return 0
-	}
-	return t.values[t.place(hash)]
-}
-
 // place finds where a hash is, or where it would be.
 func (t *table) place(hash uint64) int {
 	size := len(t.hashes)

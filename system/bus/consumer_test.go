@@ -42,7 +42,7 @@ func TestOrderlyChangesOfMembersLoseAndRepeatNothing(t *testing.T) {
 	if n := b.repeated(); n != 0 {
 		t.Errorf("%d of %d messages were handled more than once", n, sent)
 	}
-	lag, err := ReadLag(ctx, brokers, "group", "orders")
+	lag, err := readLag(ctx, brokers, "group", "orders")
 	if err != nil || lag.Total() != 0 {
 		t.Errorf("lag after all left: %d, %v; want 0", lag.Total(), err)
 	}
@@ -184,7 +184,7 @@ func TestBatchThatFailsComesAgainAndIsNotCommitted(t *testing.T) {
 	})
 	<-failed
 	m.leave(t)
-	lag, err := ReadLag(ctx, brokers, "group", "orders")
+	lag, err := readLag(ctx, brokers, "group", "orders")
 	if err != nil || lag.Total() != 3 {
 		t.Fatalf("lag: %d, %v; want all 3", lag.Total(), err)
 	}
@@ -215,7 +215,7 @@ func TestBatchUnderWayIsFinishedAndCommittedWhenStopped(t *testing.T) {
 	if err := <-m.ended; err != nil {
 		t.Fatal(err)
 	}
-	lag, err := ReadLag(ctx, brokers, "group", "orders")
+	lag, err := readLag(ctx, brokers, "group", "orders")
 	if err != nil || lag.Total() != 0 {
 		t.Fatalf("lag: %d, %v; want 0", lag.Total(), err)
 	}
@@ -287,4 +287,11 @@ func TestConsumeSaysWhatItLacks(t *testing.T) {
 	if err == nil {
 		t.Fatal("no brokers and no topics were accepted")
 	}
+}
+
+// readLag is LagReader.Read over connections of its own.
+func readLag(ctx context.Context, brokers []string, group, topic string) (Lag, error) {
+	r := NewLagReader(brokers)
+	defer r.Close()
+	return r.Read(ctx, group, topic)
 }

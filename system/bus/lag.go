@@ -131,10 +131,3 @@ func (r *LagReader) Close() error {
 	r.cluster.close()
 	return nil
 }
-
-// ReadLag is LagReader.Read over connections of its own.
-func ReadLag(ctx context.Context, brokers []string, group, topic string) (Lag, error) {
-	r := NewLagReader(brokers)
-	defer r.cluster.close()
-	return r.Read(ctx, group, topic)
-}
