@@ -78,9 +78,10 @@ func (p *Publisher) requests(ctx context.Context, msgs []Message) (map[string]*p
 		}
 		to := log{m.Topic, p.partition(m.Key, len(t.leaders))}
 		records[to] = append(records[to], protocol.Record{
-			Time:  m.Time,
-			Key:   key(m.Key),
-			Value: protocol.NewBytes(m.Value),
+			Time:    m.Time,
+			Key:     key(m.Key),
+			Value:   protocol.NewBytes(m.Value),
+			Headers: headers(m.Headers),
 		})
 	}
 	requests := map[string]*produce.Request{}
@@ -131,6 +132,18 @@ func key(s string) protocol.Bytes {
 		return nil
 	}
 	return protocol.NewBytes([]byte(s))
+}
+
+// headers are those of a message as the wire has them.
+func headers(list []Header) []protocol.Header {
+	if len(list) == 0 {
+		return nil
+	}
+	out := make([]protocol.Header, len(list))
+	for i, h := range list {
+		out[i] = protocol.Header{Key: h.Key, Value: []byte(h.Value)}
+	}
+	return out
 }
 
 // send writes one request and checks the answer for every partition.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/segmentio/kafka-go"
 )
 
@@ -89,5 +90,41 @@ func TestPublishReportsWhatFailed(t *testing.T) {
 	cancel()
 	if err := pub.Publish(ended, numbered(0, 1)...); !errors.Is(err, context.Canceled) {
 		t.Errorf("publish after the end: %v", err)
+	}
+}
+
+func TestHeadersTravelWithTheirMessage(t *testing.T) {
+	t.Parallel()
+	ctx := deadline(t)
+	brokers := memoryBroker(t, 1, "orders")
+	pub := NewPublisher(brokers)
+	defer pub.Close()
+	want := [][]Header{
+		{{Key: "traceparent", Value: "00-1"}, {Key: "attempts", Value: "3"}, {Key: "empty"}},
+		nil,
+		{{Key: "traceparent", Value: "00-2"}},
+	}
+	for _, headers := range want {
+		if err := pub.Publish(ctx, Message{Topic: "orders", Value: []byte("x"), Headers: headers}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got [][]Header
+	err := ReadTopic(ctx, brokers, "orders", func(m Message) error {
+		got = append(got, m.Headers)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("headers (-sent +read):\n%s", diff)
+	}
+	m := Message{Headers: want[0]}
+	if got := m.Header("attempts"); got != "3" {
+		t.Errorf("attempts are %q", got)
+	}
+	if got := m.Header("absent"); got != "" {
+		t.Errorf("a header that is not there is %q", got)
 	}
 }

@@ -17,6 +17,7 @@ type Outgoing struct {
 	ID                  int64
 	EventID, Topic, Key string
 	Payload             []byte
+	Traceparent         string // the span that wrote the row, "" if none did
 }
 
 // Row is any row of an outbox that has the fields of Outgoing, so that the
@@ -26,6 +27,7 @@ type Row interface {
 		ID                  int64
 		EventID, Topic, Key string
 		Payload             []byte
+		Traceparent         string
 	}
 }
 
@@ -101,7 +103,7 @@ func relay[R Row](ctx context.Context, box Outbox[R], pub *Publisher) (int, erro
 	ids := make([]int64, len(rows))
 	for i := range rows {
 		row := Outgoing(rows[i])
-		msgs[i] = Message{Topic: row.Topic, Key: row.Key, Value: row.Payload}
+		msgs[i] = Message{Topic: row.Topic, Key: row.Key, Value: row.Payload, Headers: Traced(row.Traceparent)}
 		ids[i] = row.ID
 	}
 	if err := pub.Publish(ctx, msgs...); err != nil {

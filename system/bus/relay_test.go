@@ -13,6 +13,15 @@ type row struct {
 	ID                  int64
 	EventID, Topic, Key string
 	Payload             []byte
+	Traceparent         string
+}
+
+// origin is the span that wrote a row: every second row has one.
+func origin(id int64) string {
+	if id%2 == 0 {
+		return ""
+	}
+	return fmt.Sprintf("00-%032x-%016x-01", id, id)
 }
 
 // box is an outbox in memory; markFails makes that many marks fail.
@@ -35,7 +44,7 @@ func (b *box) add(n int) {
 	defer b.mu.Unlock()
 	for range n {
 		id := int64(len(b.rows) + 1)
-		b.rows = append(b.rows, row{ID: id, EventID: fmt.Sprint(id), Topic: "orders", Key: fmt.Sprint(id % 5), Payload: []byte(fmt.Sprint(id))})
+		b.rows = append(b.rows, row{ID: id, EventID: fmt.Sprint(id), Topic: "orders", Key: fmt.Sprint(id % 5), Payload: []byte(fmt.Sprint(id)), Traceparent: origin(id)})
 	}
 	b.empty = make(chan struct{})
 	select {
@@ -129,6 +138,9 @@ func TestRelayPublishesEveryRowInOrder(t *testing.T) {
 		fmt.Sscan(string(m.Value), &id)
 		if !seen[string(m.Value)] && id < last[m.Key] {
 			t.Errorf("key %s: %d came first after %d", m.Key, id, last[m.Key])
+		}
+		if got := m.Header(Traceparent); got != origin(int64(id)) {
+			t.Errorf("row %d comes from %q, want %q", id, got, origin(int64(id)))
 		}
 		seen[string(m.Value)] = true
 		last[m.Key] = max(last[m.Key], id)

@@ -18,6 +18,9 @@ var own = []string{
 		published_at INTEGER
 	)`,
 	`CREATE INDEX IF NOT EXISTS outbox_unpublished ON outbox (id) WHERE published_at IS NULL`,
+	// Where a traced event comes from, as W3C Trace Context writes it; NULL
+	// where tracing is off.
+	`ALTER TABLE outbox ADD COLUMN traceparent TEXT`,
 	`CREATE TABLE IF NOT EXISTS inbox (
 		consumer TEXT NOT NULL,
 		event_id TEXT NOT NULL,

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -16,6 +17,10 @@ type Message struct {
 	Topic   string
 	Key     string
 	Payload []byte
+	// Traceparent is the span that wrote the event, as W3C Trace Context
+	// writes it, so that whoever publishes it, and however much later,
+	// continues that trace; "" if there is none.
+	Traceparent string
 }
 
 // Enqueue promises to publish m. An event that is already there is an error.
@@ -27,8 +32,9 @@ func (tx *Tx) Enqueue(m Message) error {
 	if payload == nil {
 		payload = []byte{} // nil would be NULL
 	}
-	_, err := tx.Exec(`INSERT INTO outbox (event_id, topic, key, payload, created_at) VALUES (?, ?, ?, ?, ?)`,
-		m.EventID, m.Topic, m.Key, payload, time.Now().UnixMicro())
+	traceparent := sql.NullString{String: m.Traceparent, Valid: m.Traceparent != ""}
+	_, err := tx.Exec(`INSERT INTO outbox (event_id, topic, key, payload, created_at, traceparent) VALUES (?, ?, ?, ?, ?, ?)`,
+		m.EventID, m.Topic, m.Key, payload, time.Now().UnixMicro(), traceparent)
 	if err != nil {
 		return fmt.Errorf("outbox: event %s: %w", m.EventID, err)
 	}
@@ -41,7 +47,7 @@ func (tx *Tx) Enqueue(m Message) error {
 // them, because there is one writer at a time: no row ever appears behind one
 // that was already seen.
 func (db *DB) Pending(ctx context.Context, limit int) ([]Message, error) {
-	rows, err := db.Query(ctx, `SELECT id, event_id, topic, key, payload FROM outbox
+	rows, err := db.Query(ctx, `SELECT id, event_id, topic, key, payload, COALESCE(traceparent, '') FROM outbox
 		WHERE published_at IS NULL ORDER BY id LIMIT ?`, limit)
 	if err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
@@ -50,7 +56,7 @@ func (db *DB) Pending(ctx context.Context, limit int) ([]Message, error) {
 	var pending []Message
 	for rows.Next() {
 		var m Message
-		if err := rows.Scan(&m.ID, &m.EventID, &m.Topic, &m.Key, &m.Payload); err != nil {
+		if err := rows.Scan(&m.ID, &m.EventID, &m.Topic, &m.Key, &m.Payload, &m.Traceparent); err != nil {
 			return nil, fmt.Errorf("outbox: %w", err)
 		}
 		pending = append(pending, m)

@@ -14,8 +14,16 @@ import (
 
 func enqueue(n int) func(*Tx) error {
 	return func(tx *Tx) error {
-		return tx.Enqueue(Message{EventID: fmt.Sprint("e", n), Topic: "orders-topic", Key: fmt.Sprint("k", n), Payload: []byte{byte(n), 0, 0xff}})
+		return tx.Enqueue(Message{EventID: fmt.Sprint("e", n), Topic: "orders-topic", Key: fmt.Sprint("k", n), Payload: []byte{byte(n), 0, 0xff}, Traceparent: origin(n)})
 	}
+}
+
+// origin is the span that enqueue writes event n in: every second has one.
+func origin(n int) string {
+	if n%2 == 0 {
+		return ""
+	}
+	return fmt.Sprintf("00-%032x-%016x-01", n, n)
 }
 
 func TestOutboxKeepsOrderAndContentUntilPublished(t *testing.T) {
@@ -39,7 +47,7 @@ func TestOutboxKeepsOrderAndContentUntilPublished(t *testing.T) {
 	}
 	var ids []int64
 	for i, m := range pending {
-		if m.EventID != fmt.Sprint("e", i) || m.Key != fmt.Sprint("k", i) || m.Topic != "orders-topic" || !bytes.Equal(m.Payload, []byte{byte(i), 0, 0xff}) {
+		if m.EventID != fmt.Sprint("e", i) || m.Key != fmt.Sprint("k", i) || m.Topic != "orders-topic" || !bytes.Equal(m.Payload, []byte{byte(i), 0, 0xff}) || m.Traceparent != origin(i) {
 			t.Fatalf("row %d is %+v", i, m)
 		}
 		ids = append(ids, m.ID)

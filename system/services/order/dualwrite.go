@@ -147,5 +147,5 @@ func (d *dualWrite) drop(batch []bus.Message, reason string) {
 }
 
 func outgoing(m store.Message) bus.Message {
-	return bus.Message{Topic: m.Topic, Key: m.Key, Value: m.Payload}
+	return bus.Message{Topic: m.Topic, Key: m.Key, Value: m.Payload, Headers: bus.Traced(m.Traceparent)}
 }
