@@ -8,8 +8,11 @@ import (
 )
 
 const (
-	relayBatch = 256                   // rows per publish
-	relayPoll  = 10 * time.Millisecond // for rows that other processes added: one look costs some 50 us
+	relayBatch = 256 // rows per publish
+	// relayPace is the least time between rounds that found something: each
+	// costs a look, a request and a commit, however few rows it has.
+	relayPace = 8 * time.Millisecond
+	relayPoll = 10 * time.Millisecond // for rows that other processes added: one look costs some 50 us
 )
 
 // Outgoing is one row of an outbox.
@@ -70,6 +73,7 @@ func RunRelay[R Row](ctx context.Context, box Outbox[R], pub *Publisher, log *sl
 	defer poll.Stop()
 	failing := false
 	for ctx.Err() == nil {
+		began := time.Now()
 		n, err := relay(ctx, box, pub)
 		switch {
 		case ctx.Err() != nil:
@@ -82,7 +86,9 @@ func RunRelay[R Row](ctx context.Context, box Outbox[R], pub *Publisher, log *sl
 		case failing:
 			log.Info("relaying the outbox again")
 			failing = false
-		case n == 0:
+		case n > 0:
+			sleep(ctx, relayPace-time.Since(began))
+		default:
 			select {
 			case <-box.Wake():
 			case <-poll.C:

@@ -10,14 +10,20 @@ import (
 // script keeps the cache from doing anything else.
 const batchSize = 128
 
+// askPace is the least time between two calls of the script. After a quiet
+// while a request is asked about at once; under load a few are asked about
+// together, where one by one each would cost the cache a script and the
+// gateway a round trip.
+const askPace = 2 * time.Millisecond
+
 var (
 	errScriptAnswer = errors.New("rate limit script: unexpected answer")
 	errNotAsked     = errors.New("rate limit: the cache was not asked in time")
 )
 
 // batch is the requests that are asked about together. While one batch is at
-// the cache the next one gathers, so that a busy cache is asked less often
-// and not more, and an idle one at once. The request that opens a batch asks
+// the cache, or was just there, the next one gathers, so that a busy cache is
+// asked less often and not more, and an idle one at once. The request that opens a batch asks
 // for all in it.
 type batch struct {
 	keys      []string
@@ -34,6 +40,10 @@ func (l *Limiter) shared(ctx context.Context, client string) (Decision, bool) {
 	if place == 0 {
 		select {
 		case l.turn <- struct{}{}:
+			if rest := askPace - time.Since(l.asked); rest > 0 {
+				time.Sleep(rest)
+			}
+			l.asked = time.Now()
 			l.ask(ctx, b)
 			<-l.turn
 		case <-patience.C:

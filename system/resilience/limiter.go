@@ -58,6 +58,7 @@ type Limiter struct {
 	patience time.Duration // with the client's answer
 	breaker  *Breaker
 	turn     chan struct{} // held by the one batch that is asked at the cache
+	asked    time.Time     // when that was last; of whoever has the turn
 
 	gathering sync.Mutex
 	batch     *batch // that still takes requests; nil: the next one opens it

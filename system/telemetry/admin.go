@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,6 +26,7 @@ const readyWithin = 2 * time.Second
 //	GET /readyz    200 when it can take work, else 503 and why not
 //	GET /metrics   Prometheus text
 //	GET /breakers  JSON list of breaker states, [] where there are none
+//	GET /debug/pprof/  profiles, for go tool pprof
 type Admin struct {
 	Addr      string // host:port
 	Component string
@@ -75,6 +77,9 @@ func (a Admin) Handler() http.Handler {
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /breakers", a.breakers)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return mux
 }
 
