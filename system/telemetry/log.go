@@ -7,14 +7,19 @@
 package telemetry
 
 import (
+	"context"
 	"io"
 	"log/slog"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // NewLogger writes one JSON object per line to w, each marked with the
-// component and the replica; an empty mark is left out.
+// component and the replica; an empty mark is left out. A line about work that
+// is traced carries trace_id and span_id, if it is logged with the context of
+// that work.
 func NewLogger(w io.Writer, component, replica string) *slog.Logger {
-	log := slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	log := slog.New(tracedHandler{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelInfo})})
 	if component != "" {
 		log = log.With("component", component)
 	}
@@ -22,4 +27,22 @@ func NewLogger(w io.Writer, component, replica string) *slog.Logger {
 		log = log.With("replica", replica)
 	}
 	return log
+}
+
+// tracedHandler adds the ids of the span of a context.
+type tracedHandler struct{ slog.Handler }
+
+func (h tracedHandler) Handle(ctx context.Context, r slog.Record) error {
+	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
+		r.AddAttrs(slog.String("trace_id", sc.TraceID().String()), slog.String("span_id", sc.SpanID().String()))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h tracedHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return tracedHandler{h.Handler.WithAttrs(attrs)}
+}
+
+func (h tracedHandler) WithGroup(name string) slog.Handler {
+	return tracedHandler{h.Handler.WithGroup(name)}
 }

@@ -24,6 +24,9 @@ const (
 	MetricBreakerState = "ordbench_breaker_state"
 	// MetricBreakerTrips counts how often a breaker opened, by breaker.
 	MetricBreakerTrips = "ordbench_breaker_trips_total"
+	// MetricSpansLost counts the spans that were not sent, and not kept to be
+	// sent later.
+	MetricSpansLost = "ordbench_spans_lost_total"
 )
 
 // NewRegistry makes the registry of one process: the Go runtime, the process

@@ -19,6 +19,8 @@ type Requests struct {
 	count    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	inFlight prometheus.Gauge
+	tracer   *Tracer                  // nil: requests are not traced
+	believe  func(*http.Request) bool // whether the sender's trace is continued; nil: always
 }
 
 // NewRequests registers the request metrics with reg.
@@ -39,6 +41,13 @@ func NewRequests(reg prometheus.Registerer) *Requests {
 		}),
 	}
 	reg.MustRegister(m.count, m.duration, m.inFlight)
+	return m
+}
+
+// Traced makes a span of each request too, which continues the trace of its
+// sender if he is to be believed; a nil believe believes everybody.
+func (m *Requests) Traced(t *Tracer, believe func(*http.Request) bool) *Requests {
+	m.tracer, m.believe = t, believe
 	return m
 }
 
@@ -67,11 +76,14 @@ func (m *Requests) Route(name string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		seen := &statusWriter{ResponseWriter: w}
+		r, span := m.tracer.serve(r, name, m.believe)
 		m.inFlight.Inc()
 		returned := false
 		defer func() {
 			m.inFlight.Dec()
-			s := find(seen.outcome(r, returned))
+			code := seen.outcome(r, returned)
+			span.end(code)
+			s := find(code)
 			s.count.Inc()
 			s.duration.Observe(time.Since(start).Seconds())
 		}()

@@ -1,0 +1,132 @@
+package otlp
+
+import "google.golang.org/protobuf/encoding/protowire"
+
+// A message grows by appending its fields, so what is known of a span when it
+// starts is already a span, and what its end adds is appended behind it.
+
+// AppendStart appends what is known of a span when it starts.
+func AppendStart(b []byte, trace TraceID, id, parent SpanID, name string, kind Kind, start uint64) []byte {
+	b = appendBytes(b, 1, trace[:])
+	b = appendBytes(b, 2, id[:])
+	if parent != (SpanID{}) {
+		b = appendBytes(b, 4, parent[:])
+	}
+	b = appendText(b, 5, name)
+	b = protowire.AppendTag(b, 6, protowire.VarintType)
+	b = protowire.AppendVarint(b, uint64(kind))
+	b = protowire.AppendTag(b, 7, protowire.Fixed64Type)
+	return protowire.AppendFixed64(b, start)
+}
+
+// AppendEnd appends what is known of a span when it has ended.
+func AppendEnd(b []byte, end uint64, status int32, message string) []byte {
+	b = protowire.AppendTag(b, 8, protowire.Fixed64Type)
+	b = protowire.AppendFixed64(b, end)
+	if status == 0 && message == "" {
+		return b
+	}
+	size := 0
+	if message != "" {
+		size += protowire.SizeTag(2) + protowire.SizeBytes(len(message))
+	}
+	if status != 0 {
+		size += protowire.SizeTag(3) + protowire.SizeVarint(uint64(status))
+	}
+	b = protowire.AppendTag(b, 15, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(size))
+	if message != "" {
+		b = appendText(b, 2, message)
+	}
+	if status != 0 {
+		b = protowire.AppendTag(b, 3, protowire.VarintType)
+		b = protowire.AppendVarint(b, uint64(status))
+	}
+	return b
+}
+
+// AppendLink appends a link to a span.
+func AppendLink(b []byte, l Link) []byte {
+	size := protowire.SizeTag(1) + protowire.SizeBytes(len(l.TraceID)) + protowire.SizeTag(2) + protowire.SizeBytes(len(l.ID))
+	b = protowire.AppendTag(b, 13, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(size))
+	b = appendBytes(b, 1, l.TraceID[:])
+	return appendBytes(b, 2, l.ID[:])
+}
+
+// The attributes of a span are its field 9, those of a resource its field 1.
+const (
+	OfSpan     protowire.Number = 9
+	OfResource protowire.Number = 1
+)
+
+// AppendText appends a string attribute.
+func AppendText(b []byte, of protowire.Number, key, text string) []byte {
+	return appendAttribute(b, of, key, protowire.SizeTag(1)+protowire.SizeBytes(len(text)), func(b []byte) []byte {
+		return appendText(b, 1, text)
+	})
+}
+
+// AppendBool appends a bool attribute.
+func AppendBool(b []byte, of protowire.Number, key string, yes bool) []byte {
+	return appendAttribute(b, of, key, protowire.SizeTag(2)+1, func(b []byte) []byte {
+		b = protowire.AppendTag(b, 2, protowire.VarintType)
+		return protowire.AppendVarint(b, protowire.EncodeBool(yes))
+	})
+}
+
+// AppendInt appends an integer attribute.
+func AppendInt(b []byte, of protowire.Number, key string, n int64) []byte {
+	return appendAttribute(b, of, key, protowire.SizeTag(3)+protowire.SizeVarint(uint64(n)), func(b []byte) []byte {
+		b = protowire.AppendTag(b, 3, protowire.VarintType)
+		return protowire.AppendVarint(b, uint64(n))
+	})
+}
+
+// AppendDouble appends a floating-point attribute; bits are those of the
+// number.
+func AppendDouble(b []byte, of protowire.Number, key string, bits uint64) []byte {
+	return appendAttribute(b, of, key, protowire.SizeTag(4)+protowire.SizeFixed64(), func(b []byte) []byte {
+		b = protowire.AppendTag(b, 4, protowire.Fixed64Type)
+		return protowire.AppendFixed64(b, bits)
+	})
+}
+
+func appendAttribute(b []byte, of protowire.Number, key string, size int, value func([]byte) []byte) []byte {
+	b = protowire.AppendTag(b, of, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(protowire.SizeTag(1)+protowire.SizeBytes(len(key))+protowire.SizeTag(2)+protowire.SizeBytes(size)))
+	b = appendText(b, 1, key)
+	b = protowire.AppendTag(b, 2, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(size))
+	return value(b)
+}
+
+// AppendSpan appends a whole span as an element of a list of them, which is
+// what AppendRequest takes.
+func AppendSpan(b, span []byte) []byte { return appendBytes(b, 2, span) }
+
+// AppendRequest appends the head of a request whose spans, a list made with
+// AppendSpan, are size bytes long and follow it. The resource is a list of
+// attributes.
+func AppendRequest(b, resource []byte, scope, schemaURL string, size int) []byte {
+	named := appendText(nil, 1, scope)
+	spans := protowire.SizeTag(1) + protowire.SizeBytes(len(named)) + protowire.SizeTag(3) + protowire.SizeBytes(len(schemaURL)) + size
+	all := protowire.SizeTag(1) + protowire.SizeBytes(len(resource)) + protowire.SizeTag(2) + protowire.SizeBytes(spans)
+	b = protowire.AppendTag(b, 1, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(all))
+	b = appendBytes(b, 1, resource)
+	b = protowire.AppendTag(b, 2, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(spans))
+	b = appendBytes(b, 1, named)
+	return appendText(b, 3, schemaURL)
+}
+
+func appendBytes(b []byte, num protowire.Number, v []byte) []byte {
+	b = protowire.AppendTag(b, num, protowire.BytesType)
+	return protowire.AppendBytes(b, v)
+}
+
+func appendText(b []byte, num protowire.Number, v string) []byte {
+	b = protowire.AppendTag(b, num, protowire.BytesType)
+	return protowire.AppendString(b, v)
+}

@@ -1,0 +1,252 @@
+// Package spool keeps spans where the death of their process cannot lose
+// them: Open a spool, Begin and Finish spans in it, and Drain it to a
+// collector now and then. What a process left behind, Recover sends.
+//
+// The invariant: a span is in the hands of the kernel as soon as it has begun.
+// The spool is a file in memory, shared with the page cache, so a write to it
+// is a copy and no call, and what was written is there when the process is
+// gone without notice. Of a span that had ended nothing is lost; one that had
+// not is told of with the attribute Interrupted. Only a crash of the machine,
+// or a collector that stays away for longer than the spool has room, loses
+// spans, and Lost counts the latter.
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ordbench/ordbench/system/telemetry/otlp"
+)
+
+// Interrupted is the attribute, true, of a span whose process was gone before
+// the span had ended.
+const Interrupted = "ordbench.interrupted"
+
+// A spool is a head, then slots for the spans that have begun, then two
+// halves for those that have ended: while one is sent the other is written.
+const (
+	headSize = 4096
+	slotSize = 384
+	slots    = 4096
+	halfSize = 4 << 20
+	fileSize = headSize + slots*slotSize + 2*halfSize
+
+	magicAt    = 0
+	usedAt     = 8  // bytes of each half that count, 2 times 8
+	beatAt     = 24 // the latest moment of which something is written
+	resourceAt = 32 // length, 4 bytes, and the resource
+)
+
+// magic says what the file is, and in which version.
+const magic = "ordspan1"
+
+// suffix of the files that Recover looks for.
+const suffix = ".spans"
+
+// head of a request that carries spans of a spool.
+const (
+	scope     = "github.com/ordbench/ordbench/system/telemetry"
+	SchemaURL = "https://opentelemetry.io/schemas/1.43.0"
+)
+
+// Send gives one export request to a collector: first head, then spans.
+type Send func(head, spans []byte) error
+
+// Spool is the spool of one process.
+type Spool struct {
+	file     *os.File // nil: the spool is in the memory of the process alone
+	mem      []byte
+	resource []byte
+
+	mu     sync.Mutex
+	active int // the half that is written
+	open   map[otlp.SpanID]int
+	free   []int
+	wake   chan struct{}
+
+	lost atomic.Uint64
+}
+
+// Open makes a spool in dir, in a file named after name; its resource is a
+// list of attributes. Without a dir the spool dies with the process.
+func Open(dir, name string, resource []byte) (*Spool, error) {
+	if len(resource) > headSize-resourceAt-4 {
+		return nil, fmt.Errorf("spool: the resource is %d bytes long", len(resource))
+	}
+	s := &Spool{resource: resource, open: map[otlp.SpanID]int{}, wake: make(chan struct{}, 1)}
+	if dir == "" {
+		s.mem = make([]byte, fileSize)
+	} else if err := s.create(dir, name); err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	s.free = make([]int, slots)
+	for i := range s.free {
+		s.free[i] = slots - 1 - i // the first are used the most, and stay in the cache
+	}
+	copy(s.mem[resourceAt+4:], resource)
+	atomic.StoreUint32(s.word(resourceAt), uint32(len(resource)))
+	copy(s.mem[magicAt:], magic)
+	return s, nil
+}
+
+// create makes the file. It gets its name only once it is locked, so that
+// nobody takes it for what a dead process left.
+func (s *Spool) create(dir, name string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, fmt.Sprintf("%s-%d-%d", name, os.Getpid(), time.Now().UnixNano()))
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(lock(f), f.Truncate(fileSize))
+	if err == nil {
+		s.mem, err = unix.Mmap(int(f.Fd()), 0, fileSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	}
+	if err == nil {
+		err = os.Rename(path, path+suffix)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(path), f.Close())
+	}
+	s.file = f
+	return nil
+}
+
+func (s *Spool) path() string { return s.file.Name() + suffix }
+
+// lock takes the file for as long as it is open. The kernel lets it go when
+// the process dies.
+func lock(f *os.File) error {
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	return nil
+}
+
+func (s *Spool) word(at int) *uint32  { return (*uint32)(unsafe.Pointer(&s.mem[at])) }
+func (s *Spool) count(at int) *uint64 { return (*uint64)(unsafe.Pointer(&s.mem[at])) }
+func (s *Spool) used(half int) *uint64 {
+	return s.count(usedAt + 8*half)
+}
+
+func slotAt(i int) int    { return headSize + i*slotSize }
+func halfAt(half int) int { return headSize + slots*slotSize + half*halfSize }
+
+// Begin notes a span that has begun, with what is known of it: at is its
+// start, in nanoseconds. A span that is too long for a slot, or one too many,
+// is not kept until it ends.
+func (s *Spool) Begin(id otlp.SpanID, at uint64, span []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mem == nil || len(s.free) == 0 || len(span) > slotSize-4 {
+		return
+	}
+	i := s.free[len(s.free)-1]
+	s.free = s.free[:len(s.free)-1]
+	s.open[id] = i
+	copy(s.mem[slotAt(i)+4:], span)
+	// The length comes last: a slot without one is empty.
+	atomic.StoreUint32(s.word(slotAt(i)), uint32(len(span)))
+	atomic.StoreUint64(s.count(beatAt), at)
+}
+
+// Finish keeps a span that has ended, at the nanosecond given, until it is
+// sent.
+func (s *Spool) Finish(id otlp.SpanID, at uint64, span []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mem == nil {
+		s.lost.Add(1)
+		return
+	}
+	used := s.used(s.active)
+	half := s.mem[halfAt(s.active):][:halfSize]
+	if kept := otlp.AppendSpan(half[:*used:halfSize], span); &kept[0] == &half[0] { // it had room
+		// The count comes last: what is behind it was never written.
+		atomic.StoreUint64(used, uint64(len(kept)))
+		atomic.StoreUint64(s.count(beatAt), at)
+		if len(kept) > halfSize/4 {
+			select {
+			case s.wake <- struct{}{}:
+			default:
+			}
+		}
+	} else {
+		s.lost.Add(1)
+	}
+	if i, ok := s.open[id]; ok {
+		delete(s.open, id)
+		atomic.StoreUint32(s.word(slotAt(i)), 0)
+		s.free = append(s.free, i)
+	}
+}
+
+// Wake carries a token when the spool should be drained early.
+func (s *Spool) Wake() <-chan struct{} { return s.wake }
+
+// Lost counts the spans that had ended and for which there was no room.
+func (s *Spool) Lost() uint64 { return s.lost.Load() }
+
+// Drain sends what has ended so far. What cannot be sent stays. One call is
+// under way at a time.
+func (s *Spool) Drain(send Send) error {
+	for range 2 { // what the last call could not send, then the rest
+		s.mu.Lock()
+		if s.mem == nil {
+			s.mu.Unlock()
+			return nil
+		}
+		full := 1 - s.active
+		if *s.used(full) == 0 {
+			full, s.active = s.active, full
+		}
+		spans := s.mem[halfAt(full):][:*s.used(full)]
+		s.mu.Unlock()
+		if len(spans) == 0 {
+			return nil
+		}
+		if err := send(s.head(len(spans)), spans); err != nil {
+			return err
+		}
+		atomic.StoreUint64(s.used(full), 0)
+	}
+	return nil
+}
+
+func (s *Spool) head(size int) []byte {
+	return otlp.AppendRequest(nil, s.resource, scope, SchemaURL, size)
+}
+
+// Close gives the memory back. The file goes with it unless there is
+// something in it that was not sent.
+func (s *Spool) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mem == nil {
+		return nil
+	}
+	empty := *s.used(0) == 0 && *s.used(1) == 0 && len(s.open) == 0
+	mem := s.mem
+	s.mem = nil
+	if s.file == nil {
+		return nil
+	}
+	err := unix.Munmap(mem)
+	if empty {
+		err = errors.Join(err, os.Remove(s.path()))
+	}
+	if err := errors.Join(err, s.file.Close()); err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	return nil
+}
