@@ -51,7 +51,8 @@ system:
   payment: {replicas: 4, decline: 2.5%, timeout: 100%, work: 0s}
   notification: {replicas: 5}
   scaling: {by: none, lag_threshold: 10, partitions: 4, polling_interval: 500ms, stabilization_window: 0s}
-  patterns: {outbox: off, inbox: false, breaker: no}
+  tracing: {sample: 25%}
+  patterns: {outbox: off, inbox: false, breaker: no, tracing: off}
 traffic:
   customers: 10
   connections: 8
@@ -94,6 +95,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			Scaling: system.ScalingConfig{
 				By: system.ScaleByNone, LagThreshold: 10, Partitions: 4, PollingInterval: 500 * time.Millisecond,
 			},
+			Tracing: system.TracingConfig{Sample: 0.25},
 		},
 		Traffic: Traffic{
 			Customers: 10, Connections: 8, Timeout: 3 * time.Second, MaxSlip: 20 * time.Millisecond,

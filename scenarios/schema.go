@@ -65,6 +65,9 @@ func systemKeys(c *system.Config) object {
 				{"polling_interval", duration(&c.Scaling.PollingInterval, 50*time.Millisecond, time.Hour), false},
 				{"stabilization_window", duration(&c.Scaling.StabilizationWindow, 0, time.Hour), false},
 			}}, false},
+			{"tracing", object{of: "system.tracing", flow: true, fields: []field{
+				{"sample", share(&c.Tracing.Sample), false},
+			}}, false},
 			{"patterns", object{
 				of: "system.patterns", flow: true,
 				later: []string{"retry_budget", "dead_letters", "idempotency", "shedding", "bulkhead"},
@@ -72,6 +75,7 @@ func systemKeys(c *system.Config) object {
 					{"outbox", onOff(&c.Patterns.Outbox), false},
 					{"inbox", onOff(&c.Patterns.Inbox), false},
 					{"breaker", onOff(&c.Patterns.Breaker), false},
+					{"tracing", onOff(&c.Patterns.Tracing), false},
 				},
 			}, false},
 		},

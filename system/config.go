@@ -16,6 +16,7 @@ type Config struct {
 	Notification NotificationConfig
 	Scaling      ScalingConfig
 	Patterns     PatternsConfig
+	Tracing      TracingConfig
 
 	// Dir holds state and data. "" takes a temporary directory, which is
 	// removed when the stack is closed.
@@ -92,6 +93,13 @@ type PatternsConfig struct {
 	Outbox  bool
 	Inbox   bool
 	Breaker bool
+	Tracing bool
+}
+
+// TracingConfig is where spans go, while the pattern is on.
+type TracingConfig struct {
+	Endpoint string  // URL of an OTLP collector, http://host:port; "": there are no spans
+	Sample   float64 // share of the requests that are traced, 0 to 1
 }
 
 // DefaultConfig is the system of the scenario library: one replica of each
@@ -121,7 +129,8 @@ func DefaultConfig() Config {
 			PollingInterval:     time.Second,
 			StabilizationWindow: 30 * time.Second,
 		},
-		Patterns: PatternsConfig{Outbox: true, Inbox: true, Breaker: true},
+		Patterns: PatternsConfig{Outbox: true, Inbox: true, Breaker: true, Tracing: true},
+		Tracing:  TracingConfig{Sample: 1},
 	}
 }
 
@@ -162,6 +171,7 @@ func (c Config) Validate() error {
 	need(c.Payment.Timeout >= 0 && c.Payment.Timeout <= 1, "payment timeout must be a share of 0 to 1, not %g", c.Payment.Timeout)
 	need(c.Payment.Work >= 0, "payment work must not be negative: %s", c.Payment.Work)
 	count("notification replicas", c.Notification.Replicas, 1)
+	need(c.Tracing.Sample >= 0 && c.Tracing.Sample <= 1, "tracing sample must be a share of 0 to 1, not %g", c.Tracing.Sample)
 	need(c.Scaling.Partitions > 0, "partitions must be positive, not %d", c.Scaling.Partitions)
 	switch c.Scaling.By {
 	case ScaleByNone:

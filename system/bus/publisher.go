@@ -19,6 +19,10 @@ import (
 // kafka-go's Writer, which collects per partition and waits: throughput comes
 // from many messages per call of Publish.
 type Publisher struct {
+	// Watch, if set, is told of each publish, before, with the traceparents
+	// of its messages; what it returns is told what became of it.
+	Watch func(ctx context.Context, topic string, origins []string) (end func(error))
+
 	cluster *cluster
 	turn    atomic.Uint32 // of messages without a key
 }
@@ -40,11 +44,26 @@ func (p *Publisher) Publish(ctx context.Context, msgs ...Message) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if err := p.publish(ctx, msgs); err != nil {
+	end := p.watched(ctx, msgs)
+	err := p.publish(ctx, msgs)
+	end(err)
+	if err != nil {
 		p.cluster.forget()
 		return fmt.Errorf("publish %d messages to %s: %w", len(msgs), msgs[0].Topic, err)
 	}
 	return nil
+}
+
+// watched tells Watch of a publish.
+func (p *Publisher) watched(ctx context.Context, msgs []Message) (end func(error)) {
+	if p.Watch == nil {
+		return func(error) {}
+	}
+	origins := make([]string, len(msgs))
+	for i, m := range msgs {
+		origins[i] = m.Header(Traceparent)
+	}
+	return p.Watch(ctx, msgs[0].Topic, origins)
 }
 
 func (p *Publisher) publish(ctx context.Context, msgs []Message) error {

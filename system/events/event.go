@@ -55,6 +55,10 @@ type Event struct {
 	Timestamp Timestamp `json:"timestamp"`        // when it happened
 	Items     []Item    `json:"items,omitempty"`  // order.created, and what was reserved for it
 	Reason    string    `json:"reason,omitempty"` // inventory.rejected, payment.declined: for people
+
+	// Traceparent is the span that works on the event, for the consumer: what
+	// it answers is written in that span. It travels in a header.
+	Traceparent string `json:"-"`
 }
 
 // Item is one line of an order.

@@ -15,9 +15,9 @@ import (
 // none. A single message's span is the child of the span that wrote it; that
 // of a batch is a trace of its own, linked to all of them. Call end with what
 // became of it.
-func (t *Tracer) Send(ctx context.Context, topic string, origins []string) (_ context.Context, end func(error)) {
+func (t *Tracer) Send(ctx context.Context, topic string, origins []string) (end func(error)) {
 	if t == nil {
-		return ctx, func(error) {}
+		return func(error) {}
 	}
 	options := []trace.SpanStartOption{
 		trace.WithSpanKind(trace.SpanKindProducer),
@@ -36,12 +36,12 @@ func (t *Tracer) Send(ctx context.Context, topic string, origins []string) (_ co
 			}
 		}
 		if len(links) == 0 {
-			return ctx, func(error) {}
+			return func(error) {}
 		}
 		options = append(options, trace.WithLinks(links...), trace.WithNewRoot())
 	}
-	ctx, span := t.tracer.Start(ctx, "send "+topic, options...)
-	return ctx, func(err error) { finish(span, err) }
+	_, span := t.tracer.Start(ctx, "send "+topic, options...)
+	return func(err error) { finish(span, err) }
 }
 
 func finish(span trace.Span, err error) {

@@ -160,6 +160,12 @@ func remote(ctx context.Context, traceparent string) context.Context {
 	return w3c.Extract(ctx, propagation.MapCarrier{"traceparent": traceparent})
 }
 
+// Continue is ctx within the span that a traceparent names, for what is
+// logged of a message whose span has not begun.
+func Continue(ctx context.Context, traceparent string) context.Context {
+	return remote(ctx, traceparent)
+}
+
 // Annotate says on the span of ctx which order it is about. A replay is a
 // request that brought back what an earlier one had placed.
 func Annotate(ctx context.Context, orderID string, replay bool) {

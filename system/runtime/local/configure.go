@@ -15,6 +15,7 @@ import (
 	"github.com/ordbench/ordbench/system/services/notification"
 	"github.com/ordbench/ordbench/system/services/order"
 	"github.com/ordbench/ordbench/system/services/payment"
+	"github.com/ordbench/ordbench/system/telemetry"
 )
 
 // serviceGrace is how long a service may take to finish what it has begun.
@@ -62,6 +63,7 @@ func (f *fleet) config(r system.Replica) any {
 			Inbox:      cfg.Patterns.Inbox,
 			StuckAfter: cfg.Order.StuckAfter,
 			Grace:      serviceGrace,
+			Tracing:    f.tracing(),
 		}
 	case system.Inventory:
 		return inventory.Config{
@@ -74,6 +76,7 @@ func (f *fleet) config(r system.Replica) any {
 			SKUs:       cfg.Inventory.SKUs,
 			Stock:      cfg.Inventory.Stock,
 			Grace:      serviceGrace,
+			Tracing:    f.tracing(),
 		}
 	case system.Payment:
 		return payment.Config{
@@ -98,6 +101,7 @@ func (f *fleet) config(r system.Replica) any {
 			Partitions: cfg.Scaling.Partitions,
 			Inbox:      cfg.Patterns.Inbox,
 			Grace:      serviceGrace,
+			Tracing:    f.tracing(),
 		}
 	case system.Gateway:
 		return gateway.Config{
@@ -114,10 +118,23 @@ func (f *fleet) config(r system.Replica) any {
 			Timeout:        cfg.Gateway.Timeout,
 			TrustedProxies: proxies,
 			Grace:          serviceGrace,
+			Tracing:        f.tracing(),
 		}
 	}
 	panic("local: no configuration for " + r.Name)
 }
+
+// tracing is where the spans of every service go.
+func (f *fleet) tracing() telemetry.Tracing {
+	if !f.cfg.Patterns.Tracing || f.cfg.Tracing.Endpoint == "" {
+		return telemetry.Tracing{}
+	}
+	return telemetry.Tracing{Endpoint: f.cfg.Tracing.Endpoint, Sample: f.cfg.Tracing.Sample, Spool: f.spoolDir()}
+}
+
+// spoolDir is where spans wait, whoever made them: what a killed process left
+// there is sent by the next that starts.
+func (f *fleet) spoolDir() string { return filepath.Join(f.cfg.Dir, "spans") }
 
 // dataDir is where a replica keeps its data: a directory of its own for the
 // infrastructure, that of the databases for services.

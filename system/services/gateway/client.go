@@ -77,3 +77,10 @@ func share(client netip.Addr) string {
 	}
 	return client.String()
 }
+
+// believes tells whether the sender of r may say which trace it belongs to:
+// what a stranger claims would join his traces to ours.
+func (g *gateway) believes(r *http.Request) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && g.proxies.trust(plain(peer.Addr()))
+}

@@ -97,7 +97,7 @@ func TestServiceSeesOnlyWhatMayBeBelieved(t *testing.T) {
 	got := seen(t, nil, claims...)
 	for name, want := range map[string]string{
 		"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Host": "", "X-Real-Ip": "",
-		"X-Hop": "", "Te": "", "Traceparent": "00-1", "Content-Type": "application/json",
+		"X-Hop": "", "Te": "", "Traceparent": "", "Content-Type": "application/json",
 	} {
 		if v := got.Get(name); v != want {
 			t.Errorf("untrusted peer, %s: %q, want %q", name, v, want)
@@ -105,7 +105,7 @@ func TestServiceSeesOnlyWhatMayBeBelieved(t *testing.T) {
 	}
 	got = seen(t, []string{"127.0.0.0/8"}, claims...)
 	for name, want := range map[string]string{
-		"X-Forwarded-For": "203.0.113.5, 127.0.0.1", "X-Forwarded-Host": "evil", "X-Real-Ip": "203.0.113.5",
+		"X-Forwarded-For": "203.0.113.5, 127.0.0.1", "X-Forwarded-Host": "evil", "X-Real-Ip": "203.0.113.5", "Traceparent": "00-1",
 	} {
 		if v := got.Get(name); v != want {
 			t.Errorf("trusted peer, %s: %q, want %q", name, v, want)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ordbench/ordbench/system/lifecycle"
 	"github.com/ordbench/ordbench/system/resilience"
+	"github.com/ordbench/ordbench/system/telemetry"
 )
 
 // RateLimit is the share of each client; Requests 0 is no limit.
@@ -27,6 +28,7 @@ type Config struct {
 	Timeout        time.Duration            `json:"timeout"`         // of one exchange with a dependency, such as 2 s
 	TrustedProxies []string                 `json:"trusted_proxies"` // CIDRs whose X-Forwarded-For is believed
 	Grace          time.Duration            `json:"grace"`           // for an orderly end
+	Tracing        telemetry.Tracing        `json:"tracing"`
 }
 
 // Validate returns every problem of c, joined.
@@ -42,7 +44,7 @@ func (c Config) Validate() error {
 	if c.RateLimit.Requests > 0 {
 		problems.Address("cache", c.Cache)
 	}
-	problems = append(problems, c.RateLimit.Validate(), c.Breaker.Validate()) // nil does not count
+	problems = append(problems, c.RateLimit.Validate(), c.Breaker.Validate(), c.Tracing.Validate()) // nil does not count
 	problems.Need(c.Timeout > 0, "timeout is not positive: %s", c.Timeout)
 	problems.Need(c.Grace > 0, "grace is not positive: %s", c.Grace)
 	_, err := parsePrefixes(c.TrustedProxies)

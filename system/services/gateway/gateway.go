@@ -41,6 +41,7 @@ type gateway struct {
 	limits    limits
 	proxies   proxies
 	transport *http.Transport
+	tracer    *telemetry.Tracer
 	order     *upstream
 	inventory *upstream
 	cache     *redis.Client       // nil: no limit
@@ -53,12 +54,12 @@ type gateway struct {
 }
 
 // newGateway makes the gateway of cfg; close it after its last request.
-func newGateway(cfg Config, lim limits, reg prometheus.Registerer, log *slog.Logger) (*gateway, error) {
+func newGateway(cfg Config, lim limits, reg prometheus.Registerer, tracer *telemetry.Tracer, log *slog.Logger) (*gateway, error) {
 	trusted, err := parsePrefixes(cfg.TrustedProxies)
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{limits: lim, proxies: trusted, transport: newTransport(cfg.Timeout), metrics: newMetrics(reg), log: log}
+	g := &gateway{limits: lim, proxies: trusted, transport: newTransport(cfg.Timeout), tracer: tracer, metrics: newMetrics(reg), log: log}
 	g.order = g.dependOn("order", cfg.Orders, cfg)
 	g.inventory = g.dependOn("inventory", cfg.Inventories, cfg)
 	if limit := cfg.RateLimit; limit.Requests > 0 {
@@ -82,7 +83,7 @@ func (g *gateway) dependOn(name string, addrs []string, cfg Config) *upstream {
 		replicas:  replicas,
 		timeout:   cfg.Timeout,
 		breaker:   g.guard(name, cfg.Breaker),
-		transport: g.transport,
+		transport: g.tracer.Transport(g.transport),
 	}
 }
 

@@ -31,7 +31,7 @@ func (g *gateway) header(w http.ResponseWriter, r *http.Request, peer netip.Addr
 			via = r.Header["X-Forwarded-For"][i] + ", " + via
 		}
 	} else {
-		for _, claim := range []string{"Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"} {
+		for _, claim := range []string{"Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Traceparent", "Tracestate"} {
 			delete(h, claim)
 		}
 	}

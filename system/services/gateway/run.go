@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -25,11 +26,18 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 // run is Run within limits of the caller's choice.
 func run(ctx context.Context, cfg Config, lim limits, log *slog.Logger) error {
 	reg := telemetry.NewRegistry(component, cfg.Replica)
-	g, err := newGateway(cfg, lim, reg, log)
+	tracer, err := telemetry.StartTracer(cfg.Tracing, component, cfg.Replica, reg, log)
 	if err != nil {
-		return fmt.Errorf("gateway config: %w", err)
+		return fmt.Errorf("gateway: %w", err)
 	}
-	defer g.close()
+	g, err := newGateway(cfg, lim, reg, tracer, log)
+	if err != nil {
+		return errors.Join(fmt.Errorf("gateway config: %w", err), tracer.Close())
+	}
+	closeAll := func() error {
+		g.close()
+		return tracer.Close()
+	}
 	ready := lifecycle.WaitFor()
 	admin := telemetry.Admin{
 		Addr: cfg.Admin, Component: component, Replica: cfg.Replica, Ready: ready.Check, Registry: reg,
@@ -37,15 +45,15 @@ func run(ctx context.Context, cfg Config, lim limits, log *slog.Logger) error {
 	}
 	api, err := endpoint.Listen(ctx, cfg.Listen)
 	if err != nil {
-		return fmt.Errorf("gateway: %w", err)
+		return errors.Join(fmt.Errorf("gateway: %w", err), closeAll())
 	}
 	health, err := admin.Listen(ctx)
 	if err != nil {
 		api.Close()
-		return fmt.Errorf("gateway: %w", err)
+		return errors.Join(fmt.Errorf("gateway: %w", err), closeAll())
 	}
 	srv := &http.Server{
-		Handler:           g.handler(telemetry.NewRequests(reg)),
+		Handler:           g.handler(telemetry.NewRequests(reg).Traced(tracer, g.believes)),
 		MaxHeaderBytes:    lim.headerBytes,
 		ReadHeaderTimeout: lim.headerWithin,
 		ReadTimeout:       lim.bodyWithin,
@@ -58,6 +66,7 @@ func run(ctx context.Context, cfg Config, lim limits, log *slog.Logger) error {
 		Front: []lifecycle.Task{func(ctx context.Context) error { return endpoint.Serve(ctx, api, srv, cfg.Grace) }},
 		// Health outlives the API, so that an end can be watched.
 		Back:  []lifecycle.Task{func(ctx context.Context) error { return admin.ServeOn(ctx, health) }},
+		Close: closeAll,
 		Ready: ready,
 		Grace: cfg.Grace,
 		Log:   log,

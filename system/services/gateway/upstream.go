@@ -28,7 +28,7 @@ type upstream struct {
 	turn      atomic.Uint32
 	timeout   time.Duration // of one exchange, over all tries
 	breaker   *resilience.Breaker
-	transport *http.Transport
+	transport http.RoundTripper
 }
 
 // replica is one process of an upstream.

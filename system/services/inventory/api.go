@@ -45,7 +45,7 @@ func (a *api) find(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, context.Canceled):
 		// The client hung up: nobody reads an answer.
 	default:
-		a.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		a.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 		endpoint.NewProblem(http.StatusInternalServerError, "database", "the inventory database does not answer").Write(w)
 	}
 }

@@ -4,21 +4,23 @@ import (
 	"time"
 
 	"github.com/ordbench/ordbench/system/lifecycle"
+	"github.com/ordbench/ordbench/system/telemetry"
 )
 
 // Config says how one replica of the inventory service runs.
 type Config struct {
-	Replica    string        `json:"replica"`    // "inventory-0"
-	Listen     string        `json:"listen"`     // host:port of the API
-	Admin      string        `json:"admin"`      // host:port of health, readiness and metrics
-	Brokers    []string      `json:"brokers"`    // host:port each
-	Database   string        `json:"database"`   // file, shared by all replicas
-	Partitions int           `json:"partitions"` // of each topic
-	Work       time.Duration `json:"work"`       // nanoseconds that one order costs, beside the database
-	Inbox      bool          `json:"inbox"`      // off: a redelivered order takes its stock again
-	SKUs       int           `json:"skus"`       // articles in stock, "sku-0001" onwards
-	Stock      int64         `json:"stock"`      // units of each, at the first start only
-	Grace      time.Duration `json:"grace"`      // nanoseconds for an orderly end
+	Replica    string            `json:"replica"`    // "inventory-0"
+	Listen     string            `json:"listen"`     // host:port of the API
+	Admin      string            `json:"admin"`      // host:port of health, readiness and metrics
+	Brokers    []string          `json:"brokers"`    // host:port each
+	Database   string            `json:"database"`   // file, shared by all replicas
+	Partitions int               `json:"partitions"` // of each topic
+	Work       time.Duration     `json:"work"`       // nanoseconds that one order costs, beside the database
+	Inbox      bool              `json:"inbox"`      // off: a redelivered order takes its stock again
+	SKUs       int               `json:"skus"`       // articles in stock, "sku-0001" onwards
+	Stock      int64             `json:"stock"`      // units of each, at the first start only
+	Grace      time.Duration     `json:"grace"`      // nanoseconds for an orderly end
+	Tracing    telemetry.Tracing `json:"tracing"`
 }
 
 // Validate returns every problem of c, joined.
@@ -35,5 +37,6 @@ func (c Config) Validate() error {
 	problems.Need(c.SKUs > 0, "skus is not positive: %d", c.SKUs)
 	problems.Need(c.Stock >= 0, "stock is negative: %d", c.Stock)
 	problems.Need(c.Grace > 0, "grace is not positive: %s", c.Grace)
+	problems = append(problems, c.Tracing.Validate()) // nil does not count
 	return problems.Err()
 }

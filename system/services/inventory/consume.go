@@ -7,6 +7,7 @@ import (
 
 	"github.com/ordbench/ordbench/system/bus"
 	"github.com/ordbench/ordbench/system/events"
+	"github.com/ordbench/ordbench/system/telemetry"
 )
 
 // clerk turns orders into reservations, and payments into sales.
@@ -14,13 +15,16 @@ type clerk struct {
 	stock   *stock
 	work    time.Duration // what one new order costs beside the database
 	metrics *metrics
+	tracer  *telemetry.Tracer
 	log     *slog.Logger
 }
 
 // handle works one batch off; it is a bus.Handler. What cannot be read
 // will never be readable, so it is logged with its place and left behind:
 // retrying it would hold up its whole partition for ever.
-func (c *clerk) handle(ctx context.Context, batch []bus.Message) error {
+func (c *clerk) handle(ctx context.Context, batch []bus.Message) (err error) {
+	work := c.tracer.Process(events.InventoryGroup)
+	defer func() { work.End(err) }()
 	start := time.Now()
 	readable := make([]events.Event, 0, len(batch))
 	unreadable, ignored, orders := 0, 0, 0
@@ -28,18 +32,22 @@ func (c *clerk) handle(ctx context.Context, batch []bus.Message) error {
 		e, err := events.Decode(m.Value)
 		if err != nil {
 			unreadable++
-			c.log.Error("message left behind", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error", err)
+			c.log.ErrorContext(telemetry.Continue(ctx, m.Header(bus.Traceparent)), "message left behind", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error", err)
 			continue
 		}
 		switch e.Type {
 		case events.OrderCreated:
 			orders++
-			readable = append(readable, e)
 		case events.PaymentCaptured, events.PaymentDeclined:
-			readable = append(readable, e)
 		default:
 			ignored++
+			continue
 		}
+		e.Traceparent = work.Take(telemetry.Delivery{
+			Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Traceparent: m.Header(bus.Traceparent),
+			Event: e.Type, OrderID: e.OrderID,
+		})
+		readable = append(readable, e)
 	}
 	var out tally
 	if len(readable) > 0 {
@@ -48,7 +56,6 @@ func (c *clerk) handle(ctx context.Context, batch []bus.Message) error {
 		if err := pause(ctx, time.Duration(orders)*c.work); err != nil {
 			return err
 		}
-		var err error
 		if out, err = c.stock.apply(ctx, readable, time.Now()); err != nil {
 			return err
 		}

@@ -43,25 +43,30 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 }
 
 func run(ctx context.Context, cfg Config, log *slog.Logger) error {
-	stock, err := openStock(ctx, cfg)
+	reg := telemetry.NewRegistry("inventory", cfg.Replica)
+	tracer, err := telemetry.StartTracer(cfg.Tracing, "inventory", cfg.Replica, reg, log)
 	if err != nil {
 		return err
 	}
+	stock, err := openStock(ctx, cfg)
+	if err != nil {
+		return errors.Join(err, tracer.Close())
+	}
 	pub := bus.NewPublisher(cfg.Brokers)
-	closeAll := func() error { return errors.Join(pub.Close(), stock.db.Close()) }
+	pub.Watch = tracer.Send
+	closeAll := func() error { return errors.Join(pub.Close(), stock.db.Close(), tracer.Close()) }
 	l, err := endpoint.Listen(ctx, cfg.Listen)
 	if err != nil {
 		return errors.Join(err, closeAll())
 	}
 
-	reg := telemetry.NewRegistry("inventory", cfg.Replica)
 	ready := lifecycle.WaitFor("topics", "partitions")
 	api := &api{stock: stock, log: log}
-	clerk := &clerk{stock: stock, work: cfg.Work, metrics: newMetrics(reg), log: log}
+	clerk := &clerk{stock: stock, work: cfg.Work, metrics: newMetrics(reg), tracer: tracer, log: log}
 	admin := telemetry.Admin{Addr: cfg.Admin, Component: "inventory", Replica: cfg.Replica, Ready: ready.Check, Registry: reg}
 
 	serve := func(ctx context.Context) error {
-		return endpoint.Serve(ctx, l, endpoint.NewServer(api.handler(telemetry.NewRequests(reg))), cfg.Grace)
+		return endpoint.Serve(ctx, l, endpoint.NewServer(api.handler(telemetry.NewRequests(reg).Traced(tracer, nil))), cfg.Grace)
 	}
 	consume := func(ctx context.Context) error {
 		if err := bus.EnsureTopics(ctx, cfg.Brokers, cfg.Partitions, events.Topics()...); err != nil {

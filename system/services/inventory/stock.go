@@ -281,5 +281,5 @@ func answer(tx *store.Tx, o events.Event, lack string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return tx.Enqueue(store.Message{EventID: e.EventID, Topic: events.InventoryTopic, Key: o.OrderID, Payload: payload})
+	return tx.Enqueue(store.Message{EventID: e.EventID, Topic: events.InventoryTopic, Key: o.OrderID, Payload: payload, Traceparent: o.Traceparent})
 }

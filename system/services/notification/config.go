@@ -4,18 +4,20 @@ import (
 	"time"
 
 	"github.com/ordbench/ordbench/system/lifecycle"
+	"github.com/ordbench/ordbench/system/telemetry"
 )
 
 // Config says how one replica of the notification service runs.
 type Config struct {
-	Replica    string        `json:"replica"`    // "notification-0"
-	Listen     string        `json:"listen"`     // host:port of the API
-	Admin      string        `json:"admin"`      // host:port of health, readiness and metrics
-	Brokers    []string      `json:"brokers"`    // host:port each
-	Database   string        `json:"database"`   // file, shared by all replicas
-	Partitions int           `json:"partitions"` // of each topic
-	Inbox      bool          `json:"inbox"`      // off: a redelivered event is told again
-	Grace      time.Duration `json:"grace"`      // nanoseconds for an orderly end
+	Replica    string            `json:"replica"`    // "notification-0"
+	Listen     string            `json:"listen"`     // host:port of the API
+	Admin      string            `json:"admin"`      // host:port of health, readiness and metrics
+	Brokers    []string          `json:"brokers"`    // host:port each
+	Database   string            `json:"database"`   // file, shared by all replicas
+	Partitions int               `json:"partitions"` // of each topic
+	Inbox      bool              `json:"inbox"`      // off: a redelivered event is told again
+	Grace      time.Duration     `json:"grace"`      // nanoseconds for an orderly end
+	Tracing    telemetry.Tracing `json:"tracing"`
 }
 
 // Validate returns every problem of c, joined.
@@ -29,5 +31,6 @@ func (c Config) Validate() error {
 	problems.Need(c.Database != "", "database is missing")
 	problems.Need(c.Partitions > 0, "partitions is not positive: %d", c.Partitions)
 	problems.Need(c.Grace > 0, "grace is not positive: %s", c.Grace)
+	problems = append(problems, c.Tracing.Validate()) // nil does not count
 	return problems.Err()
 }

@@ -7,19 +7,23 @@ import (
 
 	"github.com/ordbench/ordbench/system/bus"
 	"github.com/ordbench/ordbench/system/events"
+	"github.com/ordbench/ordbench/system/telemetry"
 )
 
 // herald turns the ends of orders into notifications.
 type herald struct {
 	mailbox *mailbox
 	metrics *metrics
+	tracer  *telemetry.Tracer
 	log     *slog.Logger
 }
 
 // handle tells of one batch; it is a bus.Handler. What cannot be read will
 // never be readable, so it is logged with its place and left behind: retrying
 // it would hold up its whole partition for ever.
-func (h *herald) handle(ctx context.Context, batch []bus.Message) error {
+func (h *herald) handle(ctx context.Context, batch []bus.Message) (err error) {
+	work := h.tracer.Process(events.NotificationGroup)
+	defer func() { work.End(err) }()
 	start := time.Now()
 	ends := make([]events.Event, 0, len(batch))
 	unreadable, ignored := 0, 0
@@ -28,16 +32,19 @@ func (h *herald) handle(ctx context.Context, batch []bus.Message) error {
 		switch {
 		case err != nil:
 			unreadable++
-			h.log.Error("message left behind", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error", err)
+			h.log.ErrorContext(telemetry.Continue(ctx, m.Header(bus.Traceparent)), "message left behind", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error", err)
 		case kinds[e.Type] == "":
 			ignored++
 		default:
+			e.Traceparent = work.Take(telemetry.Delivery{
+				Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Traceparent: m.Header(bus.Traceparent),
+				Event: e.Type, OrderID: e.OrderID,
+			})
 			ends = append(ends, e)
 		}
 	}
 	var out tally
 	if len(ends) > 0 {
-		var err error
 		if out, err = h.mailbox.send(ctx, ends, time.Now()); err != nil {
 			return err
 		}

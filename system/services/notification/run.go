@@ -41,23 +41,28 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 }
 
 func run(ctx context.Context, cfg Config, log *slog.Logger) error {
-	mailbox, err := openMailbox(ctx, cfg)
+	reg := telemetry.NewRegistry("notification", cfg.Replica)
+	tracer, err := telemetry.StartTracer(cfg.Tracing, "notification", cfg.Replica, reg, log)
 	if err != nil {
 		return err
 	}
+	mailbox, err := openMailbox(ctx, cfg)
+	if err != nil {
+		return errors.Join(err, tracer.Close())
+	}
+	closeAll := func() error { return errors.Join(mailbox.db.Close(), tracer.Close()) }
 	l, err := endpoint.Listen(ctx, cfg.Listen)
 	if err != nil {
-		return errors.Join(err, mailbox.db.Close())
+		return errors.Join(err, closeAll())
 	}
 
-	reg := telemetry.NewRegistry("notification", cfg.Replica)
 	ready := lifecycle.WaitFor("topics", "partitions")
 	api := &api{mailbox: mailbox, log: log}
-	herald := &herald{mailbox: mailbox, metrics: newMetrics(reg), log: log}
+	herald := &herald{mailbox: mailbox, metrics: newMetrics(reg), tracer: tracer, log: log}
 	admin := telemetry.Admin{Addr: cfg.Admin, Component: "notification", Replica: cfg.Replica, Ready: ready.Check, Registry: reg}
 
 	serve := func(ctx context.Context) error {
-		return endpoint.Serve(ctx, l, endpoint.NewServer(api.handler(telemetry.NewRequests(reg))), cfg.Grace)
+		return endpoint.Serve(ctx, l, endpoint.NewServer(api.handler(telemetry.NewRequests(reg).Traced(tracer, nil))), cfg.Grace)
 	}
 	consume := func(ctx context.Context) error {
 		if err := bus.EnsureTopics(ctx, cfg.Brokers, cfg.Partitions, events.Topics()...); err != nil {
@@ -77,7 +82,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	return lifecycle.Service{
 		Front: []lifecycle.Task{serve, consume},
 		Back:  []lifecycle.Task{admin.Serve},
-		Close: mailbox.db.Close,
+		Close: closeAll,
 		Ready: ready,
 		Grace: cfg.Grace,
 		Log:   log,

@@ -65,6 +65,7 @@ func (a *api) place(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, err)
 		return
 	}
+	telemetry.Annotate(r.Context(), placed.id, placed.replayed)
 	if placed.replayed {
 		a.metrics.replayed.Inc()
 		w.Header().Set("Idempotency-Replayed", "true")
@@ -119,7 +120,7 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, context.Canceled):
 		// The client hung up: nobody reads an answer.
 	default:
-		a.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		a.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 		endpoint.NewProblem(http.StatusInternalServerError, "database", "the order database does not answer").Write(w)
 	}
 }

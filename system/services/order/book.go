@@ -12,6 +12,7 @@ import (
 
 	"github.com/ordbench/ordbench/system/events"
 	"github.com/ordbench/ordbench/system/store"
+	"github.com/ordbench/ordbench/system/telemetry"
 )
 
 // schema of the order database, beside the store's outbox and inbox. The
@@ -89,6 +90,7 @@ func (b *book) place(ctx context.Context, r request, key string, now time.Time) 
 	if err != nil {
 		return receipt{}, err
 	}
+	event.Traceparent = telemetry.Traceparent(ctx)
 	items, err := json.Marshal(r.items)
 	if err != nil {
 		return receipt{}, fmt.Errorf("write items: %w", err)

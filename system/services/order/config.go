@@ -4,20 +4,22 @@ import (
 	"time"
 
 	"github.com/ordbench/ordbench/system/lifecycle"
+	"github.com/ordbench/ordbench/system/telemetry"
 )
 
 // Config says how one replica of the order service runs.
 type Config struct {
-	Replica    string        `json:"replica"`     // "order-0"
-	Listen     string        `json:"listen"`      // host:port of the API
-	Admin      string        `json:"admin"`       // host:port of health, readiness and metrics
-	Brokers    []string      `json:"brokers"`     // host:port each
-	Database   string        `json:"database"`    // file, shared by all replicas
-	Partitions int           `json:"partitions"`  // of each topic
-	Outbox     bool          `json:"outbox"`      // off: events are sent after the commit, from memory
-	Inbox      bool          `json:"inbox"`       // off: only the status machine stops a repeated event
-	StuckAfter time.Duration `json:"stuck_after"` // nanoseconds until an order that waits is parked; 0: never
-	Grace      time.Duration `json:"grace"`       // nanoseconds for an orderly end
+	Replica    string            `json:"replica"`     // "order-0"
+	Listen     string            `json:"listen"`      // host:port of the API
+	Admin      string            `json:"admin"`       // host:port of health, readiness and metrics
+	Brokers    []string          `json:"brokers"`     // host:port each
+	Database   string            `json:"database"`    // file, shared by all replicas
+	Partitions int               `json:"partitions"`  // of each topic
+	Outbox     bool              `json:"outbox"`      // off: events are sent after the commit, from memory
+	Inbox      bool              `json:"inbox"`       // off: only the status machine stops a repeated event
+	StuckAfter time.Duration     `json:"stuck_after"` // nanoseconds until an order that waits is parked; 0: never
+	Grace      time.Duration     `json:"grace"`       // nanoseconds for an orderly end
+	Tracing    telemetry.Tracing `json:"tracing"`
 }
 
 // Validate returns every problem of c, joined.
@@ -32,5 +34,6 @@ func (c Config) Validate() error {
 	problems.Need(c.Partitions > 0, "partitions is not positive: %d", c.Partitions)
 	problems.Need(c.StuckAfter >= 0, "stuck_after is negative: %s", c.StuckAfter)
 	problems.Need(c.Grace > 0, "grace is not positive: %s", c.Grace)
+	problems = append(problems, c.Tracing.Validate()) // nil does not count
 	return problems.Err()
 }

@@ -37,18 +37,23 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 }
 
 func run(ctx context.Context, cfg Config, log *slog.Logger) error {
-	book, err := openBook(ctx, cfg)
+	reg := telemetry.NewRegistry("order", cfg.Replica)
+	tracer, err := telemetry.StartTracer(cfg.Tracing, "order", cfg.Replica, reg, log)
 	if err != nil {
 		return err
 	}
+	book, err := openBook(ctx, cfg)
+	if err != nil {
+		return errors.Join(err, tracer.Close())
+	}
 	pub := bus.NewPublisher(cfg.Brokers)
-	closeAll := func() error { return errors.Join(pub.Close(), book.db.Close()) }
+	pub.Watch = tracer.Send
+	closeAll := func() error { return errors.Join(pub.Close(), book.db.Close(), tracer.Close()) }
 	l, err := endpoint.Listen(ctx, cfg.Listen)
 	if err != nil {
 		return errors.Join(err, closeAll())
 	}
 
-	reg := telemetry.NewRegistry("order", cfg.Replica)
 	metrics := newMetrics(reg)
 	ready := lifecycle.WaitFor("topics")
 	api := &api{book: book, metrics: metrics, log: log}
@@ -66,7 +71,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		settle = dual.settle
 	}
 	serve := func(ctx context.Context) error {
-		return endpoint.Serve(ctx, l, endpoint.NewServer(api.handler(telemetry.NewRequests(reg))), cfg.Grace)
+		return endpoint.Serve(ctx, l, endpoint.NewServer(api.handler(telemetry.NewRequests(reg).Traced(tracer, nil))), cfg.Grace)
 	}
 	consume := func(ctx context.Context) error {
 		if err := bus.EnsureTopics(ctx, cfg.Brokers, cfg.Partitions, events.Topics()...); err != nil {
@@ -74,7 +79,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		}
 		ready.Reached("topics")
 		log.Info("ready", "listen", cfg.Listen)
-		listener := &listener{book: book, metrics: metrics, log: log}
+		listener := &listener{book: book, metrics: metrics, tracer: tracer, log: log}
 		return bus.Consume(ctx, bus.ConsumerConfig{
 			Brokers: cfg.Brokers, Group: events.OrderGroup, Member: cfg.Replica,
 			Topics:   []string{events.InventoryTopic, events.PaymentTopic},

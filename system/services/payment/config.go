@@ -4,19 +4,21 @@ import (
 	"time"
 
 	"github.com/ordbench/ordbench/system/lifecycle"
+	"github.com/ordbench/ordbench/system/telemetry"
 )
 
 // Config says how one replica of the payment service runs.
 type Config struct {
-	Replica    string         `json:"replica"`    // "payment-0"
-	Listen     string         `json:"listen"`     // host:port of the API
-	Admin      string         `json:"admin"`      // host:port of health, readiness and metrics
-	Brokers    []string       `json:"brokers"`    // host:port each
-	Database   string         `json:"database"`   // file, shared by all replicas
-	Partitions int            `json:"partitions"` // of each topic
-	Inbox      bool           `json:"inbox"`      // off: a redelivered order is charged again
-	Provider   ProviderConfig `json:"provider"`
-	Grace      time.Duration  `json:"grace"` // nanoseconds for an orderly end
+	Replica    string            `json:"replica"`    // "payment-0"
+	Listen     string            `json:"listen"`     // host:port of the API
+	Admin      string            `json:"admin"`      // host:port of health, readiness and metrics
+	Brokers    []string          `json:"brokers"`    // host:port each
+	Database   string            `json:"database"`   // file, shared by all replicas
+	Partitions int               `json:"partitions"` // of each topic
+	Inbox      bool              `json:"inbox"`      // off: a redelivered order is charged again
+	Provider   ProviderConfig    `json:"provider"`
+	Grace      time.Duration     `json:"grace"` // nanoseconds for an orderly end
+	Tracing    telemetry.Tracing `json:"tracing"`
 }
 
 // ProviderConfig says how the simulated provider behaves.
@@ -41,5 +43,6 @@ func (c Config) Validate() error {
 	problems.Need(c.Provider.Decline >= 0 && c.Provider.Decline <= 1, "decline is no share: %g", c.Provider.Decline)
 	problems.Need(c.Provider.Timeout >= 0 && c.Provider.Timeout <= 1, "timeout is no share: %g", c.Provider.Timeout)
 	problems.Need(c.Grace > 0, "grace is not positive: %s", c.Grace)
+	problems = append(problems, c.Tracing.Validate()) // nil does not count
 	return problems.Err()
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ordbench/ordbench/system/bus"
 	"github.com/ordbench/ordbench/system/events"
+	"github.com/ordbench/ordbench/system/telemetry"
 )
 
 // clerk turns reservations into payments.
@@ -14,6 +15,7 @@ type clerk struct {
 	cashier *cashier
 	ledger  *ledger
 	metrics *metrics
+	tracer  *telemetry.Tracer
 	log     *slog.Logger
 }
 
@@ -22,7 +24,9 @@ type clerk struct {
 // their keys. What cannot be read will never be readable, so it is logged
 // with its place and left behind: retrying it would hold up its whole
 // partition for ever.
-func (c *clerk) handle(ctx context.Context, batch []bus.Message) error {
+func (c *clerk) handle(ctx context.Context, batch []bus.Message) (err error) {
+	work := c.tracer.Process(events.PaymentGroup)
+	defer func() { work.End(err) }()
 	start := time.Now()
 	orders := make([]events.Event, 0, len(batch))
 	unreadable, ignored := 0, 0
@@ -31,10 +35,14 @@ func (c *clerk) handle(ctx context.Context, batch []bus.Message) error {
 		switch {
 		case err != nil:
 			unreadable++
-			c.log.Error("message left behind", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error", err)
+			c.log.ErrorContext(telemetry.Continue(ctx, m.Header(bus.Traceparent)), "message left behind", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error", err)
 		case e.Type != events.InventoryReserved:
 			ignored++
 		default:
+			e.Traceparent = work.Take(telemetry.Delivery{
+				Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Traceparent: m.Header(bus.Traceparent),
+				Event: e.Type, OrderID: e.OrderID,
+			})
 			orders = append(orders, e)
 		}
 	}

@@ -144,7 +144,7 @@ func enter(tx *store.Tx, o events.Event, what outcome, now time.Time) error {
 			return err
 		}
 	}
-	return tx.Enqueue(store.Message{EventID: e.EventID, Topic: events.PaymentTopic, Key: o.OrderID, Payload: payload})
+	return tx.Enqueue(store.Message{EventID: e.EventID, Topic: events.PaymentTopic, Key: o.OrderID, Payload: payload, Traceparent: o.Traceparent})
 }
 
 // payment is what was decided about an order's money.

@@ -42,29 +42,34 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 }
 
 func run(ctx context.Context, cfg Config, log *slog.Logger) error {
-	ledger, err := openLedger(ctx, cfg)
+	reg := telemetry.NewRegistry("payment", cfg.Replica)
+	tracer, err := telemetry.StartTracer(cfg.Tracing, "payment", cfg.Replica, reg, log)
 	if err != nil {
 		return err
 	}
+	ledger, err := openLedger(ctx, cfg)
+	if err != nil {
+		return errors.Join(err, tracer.Close())
+	}
 	pub := bus.NewPublisher(cfg.Brokers)
-	closeAll := func() error { return errors.Join(pub.Close(), ledger.db.Close()) }
+	pub.Watch = tracer.Send
+	closeAll := func() error { return errors.Join(pub.Close(), ledger.db.Close(), tracer.Close()) }
 	l, err := endpoint.Listen(ctx, cfg.Listen)
 	if err != nil {
 		return errors.Join(err, closeAll())
 	}
 
-	reg := telemetry.NewRegistry("payment", cfg.Replica)
 	metrics := newMetrics(reg)
 	ready := lifecycle.WaitFor("topics", "partitions")
 	api := &api{ledger: ledger, log: log}
 	clerk := &clerk{
 		cashier: &cashier{provider: &provider{db: ledger.db, cfg: cfg.Provider}, inbox: cfg.Inbox, timeouts: metrics.timeouts},
-		ledger:  ledger, metrics: metrics, log: log,
+		ledger:  ledger, metrics: metrics, tracer: tracer, log: log,
 	}
 	admin := telemetry.Admin{Addr: cfg.Admin, Component: "payment", Replica: cfg.Replica, Ready: ready.Check, Registry: reg}
 
 	serve := func(ctx context.Context) error {
-		return endpoint.Serve(ctx, l, endpoint.NewServer(api.handler(telemetry.NewRequests(reg))), cfg.Grace)
+		return endpoint.Serve(ctx, l, endpoint.NewServer(api.handler(telemetry.NewRequests(reg).Traced(tracer, nil))), cfg.Grace)
 	}
 	consume := func(ctx context.Context) error {
 		if err := bus.EnsureTopics(ctx, cfg.Brokers, cfg.Partitions, events.Topics()...); err != nil {
