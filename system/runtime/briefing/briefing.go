@@ -1,0 +1,122 @@
+// Package briefing says what each replica of a service is told: Of makes the
+// configuration that `ordbench serve` reads. Every runtime starts the same
+// services; they differ in the Site, which is where things are.
+package briefing
+
+import (
+	"time"
+
+	"github.com/ordbench/ordbench/system"
+	"github.com/ordbench/ordbench/system/resilience"
+	"github.com/ordbench/ordbench/system/services/gateway"
+	"github.com/ordbench/ordbench/system/services/inventory"
+	"github.com/ordbench/ordbench/system/services/notification"
+	"github.com/ordbench/ordbench/system/services/order"
+	"github.com/ordbench/ordbench/system/services/payment"
+	"github.com/ordbench/ordbench/system/telemetry"
+)
+
+// serviceGrace is how long a service may take to finish what it has begun.
+// The stack waits a little longer than that before it kills.
+const serviceGrace = 5 * time.Second
+
+// Site is where a replica finds the others, as host:port from where it runs.
+type Site struct {
+	Brokers     []string
+	Cache       string
+	Orders      []string
+	Inventories []string
+	// Database is the database of a service, a file or a postgres:// URL.
+	Database func(system.Component) string
+	// Collector is the URL that spans go to; "": there are no spans.
+	Collector string
+	// Spool is the directory where spans wait, whoever made them: what a
+	// killed process left there is sent by the next that starts.
+	Spool string
+	// TrustedProxies may say who a client is.
+	TrustedProxies []string
+}
+
+func (s Site) tracing(cfg system.Config) telemetry.Tracing {
+	if !cfg.Patterns.Tracing || s.Collector == "" {
+		return telemetry.Tracing{}
+	}
+	return telemetry.Tracing{Endpoint: s.Collector, Sample: cfg.Tracing.Sample, Spool: s.Spool}
+}
+
+// Of is the configuration of one replica of a service, which listens on the
+// addresses of r.
+func Of(cfg system.Config, r system.Replica, at Site) any {
+	tracing := at.tracing(cfg)
+	switch r.Component {
+	case system.Order:
+		return order.Config{
+			Replica: r.Name, Listen: r.Addr, Admin: r.Admin,
+			Brokers:    at.Brokers,
+			Database:   at.Database(r.Component),
+			Partitions: cfg.Scaling.Partitions,
+			Outbox:     cfg.Patterns.Outbox,
+			Inbox:      cfg.Patterns.Inbox,
+			StuckAfter: cfg.Order.StuckAfter,
+			Grace:      serviceGrace,
+			Tracing:    tracing,
+		}
+	case system.Inventory:
+		return inventory.Config{
+			Replica: r.Name, Listen: r.Addr, Admin: r.Admin,
+			Brokers:    at.Brokers,
+			Database:   at.Database(r.Component),
+			Partitions: cfg.Scaling.Partitions,
+			Work:       cfg.Inventory.Work,
+			Inbox:      cfg.Patterns.Inbox,
+			SKUs:       cfg.Inventory.SKUs,
+			Stock:      cfg.Inventory.Stock,
+			Grace:      serviceGrace,
+			Tracing:    tracing,
+		}
+	case system.Payment:
+		return payment.Config{
+			Replica: r.Name, Listen: r.Addr, Admin: r.Admin,
+			Brokers:    at.Brokers,
+			Database:   at.Database(r.Component),
+			Partitions: cfg.Scaling.Partitions,
+			Inbox:      cfg.Patterns.Inbox,
+			Provider: payment.ProviderConfig{
+				Seed:    cfg.Payment.Seed,
+				Work:    cfg.Payment.Work,
+				Decline: cfg.Payment.Decline,
+				Timeout: cfg.Payment.Timeout,
+			},
+			Grace:   serviceGrace,
+			Tracing: tracing,
+		}
+	case system.Notification:
+		return notification.Config{
+			Replica: r.Name, Listen: r.Addr, Admin: r.Admin,
+			Brokers:    at.Brokers,
+			Database:   at.Database(r.Component),
+			Partitions: cfg.Scaling.Partitions,
+			Inbox:      cfg.Patterns.Inbox,
+			Grace:      serviceGrace,
+			Tracing:    tracing,
+		}
+	case system.Gateway:
+		return gateway.Config{
+			Replica: r.Name, Listen: r.Addr, Admin: r.Admin,
+			Orders:      at.Orders,
+			Inventories: at.Inventories,
+			Cache:       at.Cache,
+			RateLimit:   gateway.RateLimit{Requests: cfg.Gateway.RateLimit.Requests, Per: cfg.Gateway.RateLimit.Per},
+			Breaker: resilience.BreakerConfig{
+				Enabled:  cfg.Patterns.Breaker,
+				Failures: cfg.Gateway.Breaker.Failures,
+				OpenFor:  cfg.Gateway.Breaker.OpenFor,
+			},
+			Timeout:        cfg.Gateway.Timeout,
+			TrustedProxies: at.TrustedProxies,
+			Grace:          serviceGrace,
+			Tracing:        tracing,
+		}
+	}
+	panic("briefing: no configuration for " + r.Name)
+}
