@@ -4,11 +4,11 @@ GO            ?= go
 GOLANGCI_LINT ?= v2.15.0
 FUZZTIME      ?= 10s
 
-.PHONY: help build test check lint fmt vet bench fuzz golden clean
+.PHONY: help build test check lint fmt vet bench bench-pipeline fuzz golden clean
 .DEFAULT_GOAL := build
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/ordbench, static
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ordbench ./cmd/ordbench
@@ -30,6 +30,9 @@ fmt: ## format the code as the linter wants it
 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench-pipeline: build ## what the whole local stack sustains; it wants a quiet machine
+	bin/ordbench run -q scenarios/bench/pipeline.yaml
 
 fuzz: ## run every fuzz test for FUZZTIME (10s)
 	@set -e; for pkg in $$($(GO) list ./...); do \
