@@ -4,7 +4,7 @@ GO            ?= go
 GOLANGCI_LINT ?= v2.15.0
 FUZZTIME      ?= 10s
 
-.PHONY: help build test check lint fmt vet bench bench-pipeline fuzz golden clean
+.PHONY: help build images test check lint fmt vet bench bench-pipeline fuzz golden clean
 .DEFAULT_GOAL := build
 
 help: ## list the targets
@@ -12,6 +12,9 @@ help: ## list the targets
 
 build: ## build bin/ordbench, static
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ordbench ./cmd/ordbench
+
+images: ## build the images of Kafka, Redis and PostgreSQL for --runtime docker, without a registry
+	system/runtime/docker/images/build
 
 test: ## run every test
 	$(GO) test ./...
