@@ -57,6 +57,20 @@ var curves = []struct {
 	{"a pause between steps", Steps{{10, time.Second}, {0, time.Second}, {10, time.Second}}, 3 * time.Second, 20},
 	{"a pause at the end", Steps{{10, time.Second}, {0, time.Second}}, time.Hour, 10},
 	{"no steps at all", Steps{}, time.Hour, 0},
+	{"a spike", Spike{Base: 10, Peak: 100, At: 2 * time.Second, Hold: time.Second}, 10 * time.Second, 190},
+	{"a spike that rises and falls", Spike{10, 110, 2 * time.Second, time.Second, 2 * time.Second, time.Second}, 10 * time.Second, 400},
+	{"a spike from the start", Spike{Base: 1, Peak: 100, Hold: 2 * time.Second}, 4 * time.Second, 202},
+	{"a spike out of nothing", Spike{Peak: 100, At: time.Second, Rise: time.Second, Hold: time.Second, Fall: time.Second}, 10 * time.Second, 200},
+	{"a spike that is a dip", Spike{Base: 100, At: time.Second, Hold: time.Second}, 3 * time.Second, 200},
+	{"a spike after the end", Spike{Base: 10, Peak: 100, At: time.Hour, Hold: time.Second}, 10 * time.Second, 100},
+	{"a spike cut off by the end", Spike{Base: 10, Peak: 100, At: 9 * time.Second, Hold: time.Hour}, 10 * time.Second, 190},
+	{"a sine of whole periods", Sine{10, 90, 5 * time.Second}, 20 * time.Second, 1000},
+	{"a sine of half a period", Sine{0, 100, 10 * time.Second}, 5 * time.Second, 250},
+	{"a part of a sine", Sine{100, 700, 7 * time.Second}, 10 * time.Second, 3855},
+	{"a sine that is none", Sine{50, 50, time.Second}, 10 * time.Second, 500},
+	{"a fast sine", Sine{0, 10000, 10 * time.Millisecond}, 3 * time.Second, 15000},
+	{"a slow sine", Sine{0, 1, 24 * time.Hour}, 24 * time.Hour, 43200},
+	{"a sine at rate 0", Sine{0, 0, time.Second}, time.Hour, 0},
 }
 
 func TestRegularArrivalsFollowTheIntegral(t *testing.T) {
@@ -160,8 +174,82 @@ func TestPoissonCountsAreAsVariableAsLarge(t *testing.T) {
 	}
 }
 
+// The n-th arrival costs the same wherever it is: no law counts its way there.
+func TestNthArrivalDoesNotDependOnThoseBefore(t *testing.T) {
+	for _, c := range curves {
+		t.Run(c.name, func(t *testing.T) {
+			all := collect(t, c.curve, 1, c.length)
+			for n := len(all) - 1; n >= 0; n -= 1 + n/7 {
+				if at := min(c.curve.Due(float64(n)), c.length-1); at != all[n] {
+					t.Fatalf("arrival %d alone at %v, in turn at %v", n, at, all[n])
+				}
+			}
+		})
+	}
+}
+
+// The Anderson-Darling distance of the gaps to their law, all of whose
+// parameters are known, stays below the value that one process in a hundred
+// exceeds. It looks at the tails, which Kolmogorov-Smirnov does not. Seeds
+// are fixed.
+func TestPoissonGapsPassAndersonDarling(t *testing.T) {
+	for _, c := range curves {
+		due := collect(t, Poisson{c.curve}, 7, c.length)
+		if len(due) < 400 {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			uniform := make([]float64, len(due))
+			last := 0.0
+			for i, at := range due {
+				here := c.curve.Expected(at)
+				// Nanoseconds are coarse where 10,000 arrive in 10 ms.
+				uniform[i], last = 1-math.Exp(-max(here-last, 1e-9)), here
+			}
+			if a := andersonDarling(uniform); a > andersonDarling1Percent {
+				t.Errorf("A² %.3f over %d gaps, want at most %.3f", a, len(due), andersonDarling1Percent)
+			}
+		})
+	}
+}
+
+// An even law is no Poisson process, nor is one with every tenth gap halved:
+// the test sees both.
+func TestAndersonDarlingSeesWhatIsNotExponential(t *testing.T) {
+	rng := newRand(1)
+	even, bent := make([]float64, 2000), make([]float64, 2000)
+	for i := range even {
+		even[i] = 1 - math.Exp(-1)
+		gap := -math.Log1p(-rng.Float64())
+		if i%10 == 0 {
+			gap /= 4
+		}
+		bent[i] = 1 - math.Exp(-gap)
+	}
+	for name, sample := range map[string][]float64{"even": even, "bent": bent} {
+		if a := andersonDarling(sample); a < andersonDarling1Percent {
+			t.Errorf("%s: A² %.3f passes", name, a)
+		}
+	}
+}
+
+// andersonDarling1Percent is the value that A² exceeds in one of a hundred
+// samples of the law itself, where no parameter was fitted.
+const andersonDarling1Percent = 3.857
+
+// andersonDarling is A² of a sample that should be uniform on (0, 1).
+func andersonDarling(u []float64) float64 {
+	slices.Sort(u)
+	n, sum := len(u), 0.0
+	for i := range u {
+		sum += float64(2*i+1) * (math.Log(u[i]) + math.Log1p(-u[n-1-i]))
+	}
+	return -float64(n) - sum/float64(n)
+}
+
 func BenchmarkArrivals(b *testing.B) {
 	laws := map[string]Law{
+		"sine": Sine{0, 1e6, time.Hour}, "spike": Spike{Base: 1e6, Peak: 2e6, At: time.Second, Hold: time.Hour},
 		"constant": Constant{1e6}, "ramp": Ramp{0, 1e6, time.Hour}, "poisson": Poisson{Constant{1e6}},
 	}
 	for name, law := range laws {

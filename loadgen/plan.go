@@ -62,6 +62,16 @@ func (p Plan) Arrivals() iter.Seq2[int, time.Duration] {
 	}
 }
 
+// Users is how many users a closed plan has, 0 for an open one.
+func (p Plan) Users() int {
+	if len(p.Phases) > 0 {
+		if c, ok := p.Phases[0].Law.(Closed); ok {
+			return c.Users
+		}
+	}
+	return 0
+}
+
 // Validate reports every problem of the plan.
 func (p Plan) Validate() error {
 	var errs []error
@@ -84,5 +94,27 @@ func (p Plan) Validate() error {
 			errs = append(errs, fmt.Errorf("phase %q: lasts %v, want more than 0", phase.Name, phase.For))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, p.validateClosed())...)
+}
+
+// validateClosed holds a closed plan to what Closed asks for.
+func (p Plan) validateClosed() error {
+	users, closed := 0, 0
+	for _, phase := range p.Phases {
+		c, ok := phase.Law.(Closed)
+		switch {
+		case !ok:
+			continue
+		case c.Users < 1:
+			return fmt.Errorf("phase %q: %d users, want at least 1", phase.Name, c.Users)
+		case closed > 0 && c.Users != users:
+			return fmt.Errorf("phase %q: %d users, and %d before it", phase.Name, c.Users, users)
+		}
+		users = c.Users
+		closed++
+	}
+	if closed > 0 && closed < len(p.Phases) {
+		return errors.New("plan: closed and open phases")
+	}
+	return nil
 }

@@ -94,6 +94,9 @@ func (r *Runner) Run(ctx context.Context) (*Report, error) {
 
 // drop settles what was due when the load was stopped and no engine took.
 func (r *Runner) drop(stop time.Duration) {
+	if r.schedule.crowd != nil {
+		return // users that nobody asked are not waiting
+	}
 	var c Call
 	for r.schedule.Next(&c) {
 		if c.Due > stop {
@@ -186,6 +189,7 @@ func (s sink) Done(c *Call, reply *Reply) {
 	}
 	v := s.r.cfg.Workload.Judge(c, reply)
 	s.r.recorder.record(c, reply, v)
+	s.r.schedule.answered(reply.Done)
 	if s.r.cfg.Ledger == nil || len(c.Key) == 0 {
 		return
 	}

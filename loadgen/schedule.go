@@ -11,6 +11,7 @@ type schedule struct {
 
 	mu    sync.Mutex
 	calls cursor
+	crowd *crowd // in place of calls, where the plan is closed
 	seq   uint64
 	taken []map[Op]*uint64 // calls given out, by phase
 	ahead Call             // Due and Op of the latest call given out, which may not be due yet
@@ -28,7 +29,9 @@ func newSchedule(p Plan, w Workload) *schedule {
 	for range p.Phases {
 		s.taken = append(s.taken, map[Op]*uint64{})
 	}
-	_, s.dueHead, s.dueMore = s.due.next()
+	if s.crowd = newCrowd(p); s.crowd == nil {
+		_, s.dueHead, s.dueMore = s.due.next()
+	}
 	return s
 }
 
@@ -36,7 +39,7 @@ func newSchedule(p Plan, w Workload) *schedule {
 func (s *schedule) Next(c *Call) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	phase, due, ok := s.calls.next()
+	phase, due, ok := s.next()
 	if !ok {
 		return false
 	}
@@ -54,12 +57,30 @@ func (s *schedule) Next(c *Call) bool {
 	return true
 }
 
+// next is the phase and due time of the next call.
+func (s *schedule) next() (phase int, due time.Duration, ok bool) {
+	if s.crowd != nil {
+		return s.crowd.next()
+	}
+	return s.calls.next()
+}
+
 // withdraw takes back a call that was not due when the load was stopped.
 func (s *schedule) withdraw(c *Call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	*s.taken[c.Phase][c.Op]--
 	s.ahead.Due = 0
+}
+
+// answered lets the user of a call go on, where there are users.
+func (s *schedule) answered(at time.Duration) {
+	if s.crowd == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.crowd.answered(at)
 }
 
 // progress counts by op what was given out and is due at now, and in all what
@@ -79,6 +100,12 @@ func (s *schedule) progress(now time.Duration) (given map[Op]uint64, due uint64)
 	for s.dueMore && s.dueHead <= now {
 		s.dueCount++
 		_, s.dueHead, s.dueMore = s.due.next()
+	}
+	if s.crowd != nil {
+		for _, n := range given {
+			due += n
+		}
+		return given, due
 	}
 	return given, s.dueCount
 }

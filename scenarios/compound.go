@@ -94,39 +94,71 @@ func (m mix) write() *node {
 	return out
 }
 
-// exclusive is an object that needs one of two keys.
-type exclusive struct {
+// oneKey is an object that needs one of several keys, and only one.
+type oneKey struct {
 	object
-	first, second string
-	to            any // address of what the first is read into
-	isSecond      func() bool
+	of     []string
+	to     any // address of what the first is read into
+	chosen func() string
 }
 
-func (x exclusive) read(r *reader, n *node) {
+func (x oneKey) read(r *reader, n *node) {
 	x.object.read(r, n)
 	if n.shape != mapping {
 		return
 	}
-	first, second := n.find(x.first), n.find(x.second)
-	switch {
-	case first == nil && second == nil && (r.meant(n, x.first) || r.meant(n, x.second)):
-		r.broken[x.to] = true
-	case first == nil && second == nil:
-		r.broken[x.to] = true
-		r.complain(n.place, "", "%s lacks %q or %q", x.of, x.first, x.second)
-	case first != nil && second != nil:
-		r.complain(second.place, "", "%q and %q exclude each other", x.first, x.second)
+	var first string
+	for _, key := range x.of {
+		found := n.find(key)
+		switch {
+		case found == nil:
+		case first != "":
+			r.complain(found.place, "", "%q and %q exclude each other", first, key)
+		default:
+			first = key
+		}
+	}
+	if first != "" {
+		return
+	}
+	r.broken[x.to] = true
+	if !slices.ContainsFunc(x.of, func(key string) bool { return r.meant(n, key) }) {
+		quoted := make([]string, len(x.of))
+		for i, key := range x.of {
+			quoted[i] = strconv.Quote(key)
+		}
+		r.complain(n.place, "", "%s lacks %s", x.object.of, sentence(quoted))
 	}
 }
 
-func (x exclusive) write() *node {
-	skip := x.second
-	if x.isSecond() {
-		skip = x.first
-	}
+func (x oneKey) write() *node {
 	out := x.object
-	out.fields = slices.DeleteFunc(slices.Clone(x.fields), func(f field) bool { return f.key == skip })
+	out.fields = slices.DeleteFunc(slices.Clone(x.fields), func(f field) bool {
+		return slices.Contains(x.of, f.key) && f.key != x.chosen()
+	})
 	return out.write()
+}
+
+// made is an object that is there only if it is written.
+type made[T any] struct {
+	to   **T
+	keys func(*T) object
+}
+
+func (m made[T]) read(r *reader, n *node) {
+	*m.to = new(T)
+	r.mark(m.to, n.place)
+	if n.shape == absent {
+		n = &node{place: n.place, shape: mapping} // so that each key is missed
+	}
+	m.keys(*m.to).read(r, n)
+}
+
+func (m made[T]) write() *node {
+	if *m.to == nil {
+		return nil
+	}
+	return m.keys(*m.to).write()
 }
 
 // gateRule is a gate, which also remembers its line and takes its metric for

@@ -45,9 +45,10 @@ func (r *reader) judgeTraffic(s *Scenario) {
 	for i := range t.Phases {
 		p := &t.Phases[i]
 		seen.add(&p.Name, p)
+		r.judgeShape(s, p)
 		if p.Record {
 			recorded = true
-			arrivals += p.Law().Expected(p.For)
+			arrivals += p.Law().Expected(p.For) + float64(p.Users)
 		}
 		sure = sure && !r.broken[&p.Rate] && !r.broken[&p.Record] && !r.broken[&p.For]
 	}
@@ -55,8 +56,33 @@ func (r *reader) judgeTraffic(s *Scenario) {
 	case !sure:
 	case !recorded:
 		r.complain(r.places[&t.Phases], "leave record: false out of one of them", "no phase is recorded: there is nothing to report")
-	case arrivals == 0:
+	case arrivals == 0 && len(r.problems) == 0:
 		r.complain(r.places[&t.Phases], "", "the rate of every recorded phase is 0: there is nothing to report")
+	}
+}
+
+// judgeShape reports a shape of traffic that contradicts itself or the others.
+func (r *reader) judgeShape(s *Scenario, p *Phase) {
+	closed := p.Arrivals == ArrivalsClosed
+	first := &s.Traffic.Phases[0]
+	switch {
+	case r.broken[&p.Rate] || r.broken[&p.Arrivals] || r.broken[&p.Users]:
+	case closed && p.Users == 0:
+		r.complain(r.at(&p.Arrivals, p), "users: 10 in place of the rate", "a closed loop has users, not a rate")
+	case !closed && p.Users > 0:
+		r.complain(r.at(&p.Users, p), "write arrivals: closed", "users wait for their answers: that is a closed loop, and must be called so")
+	case closed != (first.Arrivals == ArrivalsClosed):
+		r.complain(r.places[p], "all phases closed, or none", "phase %q and phase %q: closed and open traffic do not mix", first.Name, p.Name)
+	case closed && p.Users != first.Users:
+		r.complain(r.at(&p.Users, p), "the same users in every phase", "phase %q has %d users, phase %q has %d", first.Name, first.Users, p.Name, p.Users)
+	case p.Think > 0 && p.Users == 0:
+		r.complain(r.at(&p.Think, p), "", "only the users of a closed loop think")
+	case p.Trace != nil && p.Arrivals == ArrivalsPoisson:
+		r.complain(r.at(&p.Arrivals, p), "leave arrivals out", "a trace says itself when attempts arrive")
+	case p.Sine != nil && p.Sine.High < p.Sine.Low:
+		r.complain(r.at(&p.Sine.High, p), "", "high is below low")
+	case p.Spike != nil && !r.broken[&p.For] && p.Spike.At >= p.For:
+		r.complain(r.at(&p.Spike.At, p), "", "the spike comes %s after the start of a phase of %s", short(p.Spike.At), short(p.For))
 	}
 }
 

@@ -92,6 +92,9 @@ func Parse(source string, document []byte, overrides ...string) (*Scenario, erro
 	problems = append(problems, override(root, overrides)...)
 	r := newReader()
 	r.problems = problems
+	if dir, err := filepath.Abs(filepath.Dir(source)); err == nil {
+		r.dir = dir
+	}
 	s := defaults()
 	if root.shape != refused {
 		r.mark(&s.System, root.place)

@@ -66,6 +66,8 @@ traffic:
     - name: end
       rate: 7/h
       for: 250ms
+    - {name: day, sine: {low: 10/s, high: 50/s, period: 4s}, for: 8s, arrivals: poisson}
+    - {name: sale, spike: {base: 10/s, peak: 100/s, at: 2s, rise: 500ms, hold: 1s}, for: 5s}
 chaos:
   - {at: 10s, fault: kill, target: inventory, replicas: 2}
   - {name: nap, at: rise+1.5s, fault: pause, target: inventory-2, for: 2s}
@@ -105,6 +107,8 @@ func TestEveryKeyIsRead(t *testing.T) {
 				{Name: "rise", RateTo: 40.5, For: 10 * time.Second, Arrivals: "poisson", Record: true},
 				{Name: "stairs", Steps: []float64{10, 20, 40}, For: 3 * time.Second, Arrivals: "constant", Record: true},
 				{Name: "end", Rate: 7.0 / 3600, RateTo: 7.0 / 3600, For: 250 * time.Millisecond, Arrivals: "constant", Record: true},
+				{Name: "day", Sine: &loadgen.Sine{Low: 10, High: 50, Period: 4 * time.Second}, For: 8 * time.Second, Arrivals: "poisson", Record: true},
+				{Name: "sale", Spike: &loadgen.Spike{Base: 10, Peak: 100, At: 2 * time.Second, Rise: 500 * time.Millisecond, Hold: time.Second}, For: 5 * time.Second, Arrivals: "constant", Record: true},
 			},
 		},
 		Chaos: []Fault{

@@ -23,6 +23,7 @@ type reader struct {
 	broken   map[any]bool       // what could not be read: it is not judged again
 	misspelt map[*node][]string // known keys that a mapping has under a wrong name
 	after    []func()           // what must wait until all is read
+	dir      string             // where files that the document names are
 }
 
 // meant says that a mapping has a key, misspelt. That was reported, so that

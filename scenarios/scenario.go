@@ -48,6 +48,7 @@ type Traffic struct {
 const (
 	ArrivalsConstant = "constant" // evenly along the rate
 	ArrivalsPoisson  = "poisson"  // at random along the rate, seeded
+	ArrivalsClosed   = "closed"   // as answers come: a closed loop of users
 )
 
 // Phase is a stretch of traffic.
@@ -56,13 +57,31 @@ type Phase struct {
 	Rate     float64   // arrivals per second, at the start
 	RateTo   float64   // at the end; equal to Rate unless the phase is a ramp
 	Steps    []float64 // rates of equal parts of the phase, in place of Rate
+	Sine     *loadgen.Sine
+	Spike    *loadgen.Spike
+	Trace    *Trace
+	Users    int           // of a closed loop, in place of any rate
+	Think    time.Duration // of a user, between an answer and the next attempt
 	For      time.Duration
-	Arrivals string // ArrivalsConstant or ArrivalsPoisson
+	Arrivals string // ArrivalsConstant, ArrivalsPoisson or ArrivalsClosed
 	Record   bool   // false: counted, not timed (a warm-up)
+}
+
+// Trace is a file of arrivals.
+type Trace struct {
+	File     string // an absolute path, once it is read
+	SHA256   string // of the file, in hex: another file is another experiment
+	Arrivals loadgen.Trace
 }
 
 // Law is the arrival law of the phase.
 func (p Phase) Law() loadgen.Law {
+	switch {
+	case p.Arrivals == ArrivalsClosed:
+		return loadgen.Closed{Users: p.Users, Think: p.Think}
+	case p.Trace != nil:
+		return p.Trace.Arrivals
+	}
 	curve := p.curve()
 	if p.Arrivals == ArrivalsPoisson {
 		return loadgen.Poisson{Mean: curve}
@@ -78,6 +97,10 @@ func (p Phase) curve() loadgen.Curve {
 			steps = append(steps, loadgen.Step{PerSecond: rate, For: p.For / time.Duration(len(p.Steps))})
 		}
 		return steps
+	case p.Sine != nil:
+		return *p.Sine
+	case p.Spike != nil:
+		return *p.Spike
 	case p.Rate != p.RateTo:
 		return loadgen.Ramp{From: p.Rate, To: p.RateTo, Over: p.For}
 	}

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/ordbench/ordbench/loadgen"
 	"github.com/ordbench/ordbench/reports/gate"
 	"github.com/ordbench/ordbench/system"
 )
@@ -102,11 +103,76 @@ func phaseKeys(p *Phase) rule {
 		{"name", nameOf(&p.Name, "phase"), true},
 		{"rate", rateOf(p), false},
 		{"steps", listOf[float64]{to: &p.Steps, want: "a list of rates", flow: true, item: func(r *float64) rule { return rate(r) }}, false},
+		{"sine", made[loadgen.Sine]{&p.Sine, sineKeys}, false},
+		{"spike", made[loadgen.Spike]{&p.Spike, spikeKeys}, false},
+		{"trace", traceFile{&p.Trace}, false},
+		{"users", whole(&p.Users, 1, 100_000), false},
+		{"think", optional{duration(&p.Think, 0, time.Hour), func() bool { return p.Users == 0 }}, false},
 		{"for", duration(&p.For, 1, longest), true},
-		{"arrivals", oneOf(&p.Arrivals, []string{ArrivalsConstant, ArrivalsPoisson}, "sine", "trace", "closed"), false},
+		{"arrivals", arrivals(&p.Arrivals), false},
 		{"record", trueFalse(&p.Record), false},
 	}
-	return exclusive{object{of: "the phase", fields: fields, flow: true}, "rate", "steps", &p.Rate, func() bool { return len(p.Steps) > 0 }}
+	return oneKey{object{of: "the phase", fields: fields, flow: true}, []string{"rate", "steps", "sine", "spike", "trace", "users"}, &p.Rate, p.shape}
+}
+
+// shape is the key that says how much traffic the phase has.
+func (p *Phase) shape() string {
+	switch {
+	case len(p.Steps) > 0:
+		return "steps"
+	case p.Sine != nil:
+		return "sine"
+	case p.Spike != nil:
+		return "spike"
+	case p.Trace != nil:
+		return "trace"
+	case p.Users > 0:
+		return "users"
+	}
+	return "rate"
+}
+
+// arrivals is how attempts fall along the rate. Shapes of the rate, which one
+// may look for here, are keys of their own.
+func arrivals(to *string) value {
+	v := oneOf(to, []string{ArrivalsConstant, ArrivalsPoisson, ArrivalsClosed})
+	set := v.set
+	v.set = func(s string) *wrong {
+		switch s {
+		case "ramp", "steps", "sine", "spike", "trace":
+			example := map[string]string{
+				"ramp": "rate: 100/s..1000/s", "steps": "steps: [10/s, 100/s]", "trace": "trace: arrivals.txt",
+				"sine": sineExample, "spike": spikeExample,
+			}[s]
+			return wrongf("write "+example+", and constant or poisson here", "%q is a shape of the rate, not a law of arrivals", s)
+		}
+		return set(s)
+	}
+	return v
+}
+
+const (
+	sineExample  = "sine: {low: 50/s, high: 200/s, period: 10s}"
+	spikeExample = "spike: {base: 100/s, peak: 1000/s, at: 5s, hold: 2s}"
+)
+
+func sineKeys(s *loadgen.Sine) object {
+	return object{of: "sine", flow: true, fields: []field{
+		{"low", rate(&s.Low), true},
+		{"high", rate(&s.High), true},
+		{"period", duration(&s.Period, time.Millisecond, longest), true},
+	}}
+}
+
+func spikeKeys(s *loadgen.Spike) object {
+	return object{of: "spike", flow: true, fields: []field{
+		{"base", rate(&s.Base), true},
+		{"peak", rate(&s.Peak), true},
+		{"at", duration(&s.At, 0, longest), true},
+		{"rise", duration(&s.Rise, 0, longest), false},
+		{"hold", duration(&s.Hold, 0, longest), true},
+		{"fall", duration(&s.Fall, 0, longest), false},
+	}}
 }
 
 func faultKeys(f *Fault) rule {

@@ -3,6 +3,7 @@ package scenarios
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -28,6 +29,7 @@ type Span struct {
 	Law      string        `json:"law"` // "100/s..1000/s, poisson"
 	Arrivals float64       `json:"arrivals"`
 	Recorded bool          `json:"recorded"`
+	Closed   bool          `json:"closed,omitempty"` // nobody knows how many arrive
 }
 
 // Strike is a fault and its place on the clock of the run.
@@ -44,7 +46,7 @@ func (s *Scenario) Summary() Summary {
 		arrivals := p.Law().Expected(p.For)
 		out.Arrivals += arrivals
 		out.Phases = append(out.Phases, Span{
-			Name: p.Name, Start: s.start(i), End: s.start(i + 1), Law: p.describe(), Arrivals: arrivals, Recorded: p.Record,
+			Name: p.Name, Start: s.start(i), End: s.start(i + 1), Law: p.describe(), Arrivals: arrivals, Recorded: p.Record, Closed: p.Users > 0,
 		})
 	}
 	out.Orders = out.Arrivals * s.Traffic.Mix["place_order"]
@@ -63,6 +65,17 @@ func (p Phase) describe() string {
 			steps = append(steps, formatRate(r))
 		}
 		law = strings.Join(steps, ", ")
+	}
+	switch {
+	case p.Sine != nil:
+		law = fmt.Sprintf("sine %s..%s each %s", formatRate(p.Sine.Low), formatRate(p.Sine.High), short(p.Sine.Period))
+	case p.Spike != nil:
+		law = fmt.Sprintf("%s, spike of %s at %s for %s", formatRate(p.Spike.Base), formatRate(p.Spike.Peak),
+			short(p.Spike.At), short(p.Spike.Rise+p.Spike.Hold+p.Spike.Fall))
+	case p.Trace != nil:
+		law = "trace " + filepath.Base(p.Trace.File)
+	case p.Users > 0:
+		law = fmt.Sprintf("%d users, think %s", p.Users, short(p.Think))
 	}
 	if p.Arrivals != ArrivalsConstant {
 		law += ", " + p.Arrivals
@@ -89,11 +102,14 @@ func (s Summary) Write(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(tw, "%s: %s, about %.0f arrivals, %.0f of them orders\n", s.Name, short(s.Length), s.Arrivals, s.Orders)
 	for _, p := range s.Phases {
-		note := ""
+		note, arrivals := "", fmt.Sprintf("%.0f arrivals", p.Arrivals)
 		if !p.Recorded {
 			note = "not recorded"
 		}
-		fmt.Fprintf(tw, "  %s\t%s to %s\t%s\t%.0f arrivals\t%s\n", p.Name, short(p.Start), short(p.End), p.Law, p.Arrivals, note)
+		if p.Closed {
+			arrivals = "as answers come"
+		}
+		fmt.Fprintf(tw, "  %s\t%s to %s\t%s\t%s\t%s\n", p.Name, short(p.Start), short(p.End), p.Law, arrivals, note)
 	}
 	for _, f := range s.Faults {
 		fmt.Fprintf(tw, "  %s\tat %s\t%s\n", f.Name, short(f.At), f.Fault)

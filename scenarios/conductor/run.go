@@ -165,9 +165,13 @@ func (r *run) drive(ctx context.Context) error {
 	}
 
 	s := r.Scenario
+	connections := s.Traffic.Connections
+	if users := s.Plan().Users(); users > 0 {
+		connections = users // what a closed loop asks of its engine
+	}
 	engine := wire.New(wire.Config{
 		BaseURL:     r.session.Stack.URL(),
-		Connections: s.Traffic.Connections,
+		Connections: connections,
 		Timeout:     s.Traffic.Timeout,
 	})
 	mix := make(map[loadgen.Op]float64, len(s.Traffic.Mix))
