@@ -36,8 +36,9 @@ type Row interface {
 
 // Outbox is what a relay needs of a database; *store.DB has it.
 type Outbox[R Row] interface {
-	// Lease blocks until this process alone may relay.
-	Lease(ctx context.Context, name string) (release func(), err error)
+	// Lease blocks until this process alone may relay. held ends when it may
+	// no more.
+	Lease(ctx context.Context, name string) (held context.Context, release func(), err error)
 	// Pending returns unpublished rows, oldest first.
 	Pending(ctx context.Context, limit int) ([]R, error)
 	MarkPublished(ctx context.Context, ids []int64) error
@@ -56,47 +57,57 @@ func RunRelay[R Row](ctx context.Context, box Outbox[R], pub *Publisher, log *sl
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	release, err := box.Lease(ctx, "relay")
-	if ctx.Err() != nil {
-		if err == nil {
-			release()
+	for {
+		held, release, err := box.Lease(ctx, "relay")
+		if ctx.Err() != nil {
+			if err == nil {
+				release()
+			}
+			return nil
 		}
-		return nil
+		if err != nil {
+			return fmt.Errorf("lease the outbox: %w", err)
+		}
+		log.Info("relaying the outbox")
+		relayWhile(held, box, pub, log)
+		release()
+		if ctx.Err() == nil {
+			log.Warn("the lease of the outbox is lost")
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("lease the outbox: %w", err)
-	}
-	defer release()
-	log.Info("relaying the outbox")
+}
 
+// relayWhile publishes until held ends. For a moment after it has, another
+// process may relay the same rows: each of the two keeps the order of a key,
+// so what comes first of each row does too.
+func relayWhile[R Row](held context.Context, box Outbox[R], pub *Publisher, log *slog.Logger) {
 	poll := time.NewTicker(relayPoll)
 	defer poll.Stop()
 	failing := false
-	for ctx.Err() == nil {
+	for held.Err() == nil {
 		began := time.Now()
-		n, err := relay(ctx, box, pub)
+		n, err := relay(held, box, pub)
 		switch {
-		case ctx.Err() != nil:
+		case held.Err() != nil:
 		case err != nil:
 			if !failing {
 				log.Warn("relay the outbox", "error", err)
 			}
 			failing = true
-			sleep(ctx, retryPause)
+			sleep(held, retryPause)
 		case failing:
 			log.Info("relaying the outbox again")
 			failing = false
 		case n > 0:
-			sleep(ctx, relayPace-time.Since(began))
+			sleep(held, relayPace-time.Since(began))
 		default:
 			select {
 			case <-box.Wake():
 			case <-poll.C:
-			case <-ctx.Done():
+			case <-held.Done():
 			}
 		}
 	}
-	return nil
 }
 
 // relay publishes one batch and returns how many rows it had.

@@ -33,6 +33,7 @@ type box struct {
 	wake      chan struct{}
 	empty     chan struct{} // closed when all rows are marked
 	leased    sync.Mutex
+	lose      context.CancelFunc // the lease
 }
 
 func newBox() *box {
@@ -53,9 +54,13 @@ func (b *box) add(n int) {
 	}
 }
 
-func (b *box) Lease(context.Context, string) (func(), error) {
+func (b *box) Lease(ctx context.Context, _ string) (context.Context, func(), error) {
 	b.leased.Lock()
-	return b.leased.Unlock, nil
+	held, cancel := context.WithCancel(ctx)
+	b.mu.Lock()
+	b.lose = cancel
+	b.mu.Unlock()
+	return held, func() { cancel(); b.leased.Unlock() }, nil
 }
 
 func (b *box) Pending(_ context.Context, limit int) ([]row, error) {
@@ -127,6 +132,9 @@ func TestRelayPublishesEveryRowInOrder(t *testing.T) {
 	b.drained(ctx, t)
 	broker.kill()
 	b.add(300)
+	b.mu.Lock()
+	b.lose() // whoever relays goes to the end of the queue
+	b.mu.Unlock()
 	broker.start()
 	b.drained(ctx, t)
 	stop()

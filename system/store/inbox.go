@@ -7,14 +7,22 @@ import "fmt"
 // The note is part of the transaction, so it stands if and only if the
 // effects that were written beside it do.
 func (tx *Tx) FirstTime(consumer, eventID string) (bool, error) {
-	res, err := tx.Exec(`INSERT INTO inbox (consumer, event_id) VALUES (?, ?)
-		ON CONFLICT (consumer, event_id) DO NOTHING`, consumer, eventID)
+	first, err := tx.FirstTimes(consumer, []string{eventID})
 	if err != nil {
-		return false, fmt.Errorf("inbox: event %s: %w", eventID, err)
+		return false, err
 	}
-	n, err := res.RowsAffected()
-	if err != nil {
-		return false, fmt.Errorf("inbox: event %s: %w", eventID, err)
+	return first[0], nil
+}
+
+// FirstTimes is FirstTime for each of eventIDs, in one go. Of an event that is
+// there twice the second time is not the first.
+func (tx *Tx) FirstTimes(consumer string, eventIDs []string) ([]bool, error) {
+	if err := tx.open(); err != nil {
+		return nil, err
 	}
-	return n == 1, nil
+	first, err := tx.s.firstTimes(consumer, eventIDs)
+	if tx.note(err) != nil {
+		return nil, fmt.Errorf("inbox: %w", err)
+	}
+	return first, nil
 }

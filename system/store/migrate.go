@@ -35,13 +35,16 @@ var own = []string{
 // at the same time.
 func (db *DB) Migrate(ctx context.Context, schema ...string) error {
 	err := db.Write(ctx, func(tx *Tx) error {
-		_, err := tx.Exec(`CREATE TABLE IF NOT EXISTS migrations (statement TEXT PRIMARY KEY, applied_at INTEGER NOT NULL)`)
+		if err := tx.s.exclude("migrate"); err != nil {
+			return err
+		}
+		_, err := tx.Exec(db.kind.schema(`CREATE TABLE IF NOT EXISTS migrations (statement TEXT PRIMARY KEY, applied_at INTEGER NOT NULL)`))
 		if err != nil {
 			return err
 		}
 		for _, statements := range [][]string{own, schema} {
 			for _, s := range statements {
-				if err := tx.migrate(s); err != nil {
+				if err := tx.migrate(s, db.kind.schema(s)); err != nil {
 					return err
 				}
 			}
@@ -49,18 +52,18 @@ func (db *DB) Migrate(ctx context.Context, schema ...string) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("migrate %s: %w", db.path, err)
+		return fmt.Errorf("migrate %s: %w", Redact(db.path), err)
 	}
 	return nil
 }
 
-func (tx *Tx) migrate(statement string) error {
+func (tx *Tx) migrate(statement, run string) error {
 	var had int
 	err := tx.QueryRow(`SELECT count(*) FROM migrations WHERE statement = ?`, statement).Scan(&had)
 	if err != nil || had > 0 {
 		return err
 	}
-	if _, err := tx.Exec(statement); err != nil {
+	if _, err := tx.Exec(run); err != nil {
 		return fmt.Errorf("%w in %q", err, statement)
 	}
 	_, err = tx.Exec(`INSERT INTO migrations (statement, applied_at) VALUES (?, ?)`, statement, time.Now().UnixMicro())

@@ -2,10 +2,8 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -23,29 +21,36 @@ type Message struct {
 	Traceparent string
 }
 
-// Enqueue promises to publish m. An event that is already there is an error.
+// Enqueue promises to publish m. An event that is already there is an error,
+// of Enqueue or of Write.
 func (tx *Tx) Enqueue(m Message) error {
 	if m.EventID == "" || m.Topic == "" {
 		return errors.New("outbox: an event needs an id and a topic")
 	}
-	payload := m.Payload
-	if payload == nil {
-		payload = []byte{} // nil would be NULL
+	if m.Payload == nil {
+		m.Payload = []byte{} // nil would be NULL
 	}
-	traceparent := sql.NullString{String: m.Traceparent, Valid: m.Traceparent != ""}
-	_, err := tx.Exec(`INSERT INTO outbox (event_id, topic, key, payload, created_at, traceparent) VALUES (?, ?, ?, ?, ?, ?)`,
-		m.EventID, m.Topic, m.Key, payload, time.Now().UnixMicro(), traceparent)
-	if err != nil {
-		return fmt.Errorf("outbox: event %s: %w", m.EventID, err)
+	if err := tx.open(); err != nil {
+		return err
+	}
+	if err := tx.note(tx.s.enqueue(m, time.Now().UnixMicro())); err != nil {
+		return fmt.Errorf("outbox: %w", err)
 	}
 	tx.enqueued = true
 	return nil
 }
 
-// Pending is what is promised and not yet published, oldest first. Rows are
-// numbered in the order in which they were committed, whichever process wrote
-// them, because there is one writer at a time: no row ever appears behind one
-// that was already seen.
+// Pending is what is promised and not yet published, oldest first.
+//
+// In a file, rows are numbered in the order in which they were committed,
+// because there is one writer at a time: no row ever appears behind one that
+// was already seen. On a server transactions that run side by side may commit
+// in another order than that of their numbers, so nobody must remember where
+// it was: what is not marked is pending, however late it appears. The order
+// within a key holds there too, as long as a transaction that tells of
+// something has locked or changed the row of it first: rows are numbered at
+// the end of a transaction, so what comes after a lock comes with a higher
+// number, and whoever sees it sees what came before.
 func (db *DB) Pending(ctx context.Context, limit int) ([]Message, error) {
 	rows, err := db.Query(ctx, `SELECT id, event_id, topic, key, payload, COALESCE(traceparent, '') FROM outbox
 		WHERE published_at IS NULL ORDER BY id LIMIT ?`, limit)
@@ -67,31 +72,13 @@ func (db *DB) Pending(ctx context.Context, limit int) ([]Message, error) {
 	return pending, nil
 }
 
-// markSize is how many rows one statement marks.
-const markSize = 64
-
-var markPublished = `UPDATE outbox SET published_at = ? WHERE published_at IS NULL
-	AND id IN (?` + strings.Repeat(", ?", markSize-1) + `)`
-
 // MarkPublished notes that the rows with these ids reached their topic.
 func (db *DB) MarkPublished(ctx context.Context, ids []int64) error {
 	if len(ids) == 0 {
 		return nil
 	}
 	now := time.Now().UnixMicro()
-	err := db.Write(ctx, func(tx *Tx) error {
-		for first := 0; first < len(ids); first += markSize {
-			args := []any{now}
-			for i := range markSize {
-				// The last statement is filled up with its last id.
-				args = append(args, ids[min(first+i, len(ids)-1)])
-			}
-			if _, err := tx.Exec(markPublished, args...); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err := db.Write(ctx, func(tx *Tx) error { return tx.note(tx.s.markPublished(ids, now)) })
 	if err != nil {
 		return fmt.Errorf("outbox: %w", err)
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/ordbench/ordbench/system/store/storetest"
 )
 
 func enqueue(n int) func(*Tx) error {
@@ -27,116 +29,120 @@ func origin(n int) string {
 }
 
 func TestOutboxKeepsOrderAndContentUntilPublished(t *testing.T) {
-	db := opened(t)
-	const n = 200
-	var fns []func(*Tx) error
-	for i := range n {
-		fns = append(fns, enqueue(i))
-	}
-	for _, err := range together(t, db, fns...) {
+	each(t, func(t *testing.T, db *DB) {
+		const n = 200
+		var fns []func(*Tx) error
+		for i := range n {
+			fns = append(fns, enqueue(i))
+		}
+		for _, err := range together(t, db, fns...) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		pending, err := db.Pending(t.Context(), 150)
 		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	pending, err := db.Pending(t.Context(), 150)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(pending) != 150 {
-		t.Fatalf("%d pending, want the limit of 150", len(pending))
-	}
-	var ids []int64
-	for i, m := range pending {
-		if m.EventID != fmt.Sprint("e", i) || m.Key != fmt.Sprint("k", i) || m.Topic != "orders-topic" || !bytes.Equal(m.Payload, []byte{byte(i), 0, 0xff}) || m.Traceparent != origin(i) {
-			t.Fatalf("row %d is %+v", i, m)
+		if len(pending) != 150 {
+			t.Fatalf("%d pending, want the limit of 150", len(pending))
 		}
-		ids = append(ids, m.ID)
-	}
-	if err := db.MarkPublished(t.Context(), ids); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.MarkPublished(t.Context(), nil); err != nil {
-		t.Fatal(err)
-	}
-	pending, err = db.Pending(t.Context(), n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(pending) != 50 || pending[0].EventID != "e150" {
-		t.Fatalf("%d pending after 150 were published, want 50 from e150", len(pending))
-	}
-	if kept := count(t, db, `SELECT count(*) FROM outbox`); kept != n {
-		t.Errorf("%d rows kept for the audit, want %d", kept, n)
-	}
+		var ids []int64
+		for i, m := range pending {
+			if m.EventID != fmt.Sprint("e", i) || m.Key != fmt.Sprint("k", i) || m.Topic != "orders-topic" || !bytes.Equal(m.Payload, []byte{byte(i), 0, 0xff}) || m.Traceparent != origin(i) {
+				t.Fatalf("row %d is %+v", i, m)
+			}
+			ids = append(ids, m.ID)
+		}
+		if err := db.MarkPublished(t.Context(), ids); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.MarkPublished(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		pending, err = db.Pending(t.Context(), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(pending) != 50 || pending[0].EventID != "e150" {
+			t.Fatalf("%d pending after 150 were published, want 50 from e150", len(pending))
+		}
+		if kept := count(t, db, `SELECT count(*) FROM outbox`); kept != n {
+			t.Errorf("%d rows kept for the audit, want %d", kept, n)
+		}
+	})
 }
 
 func TestOutboxRowStandsOnlyWithItsTransaction(t *testing.T) {
-	db := opened(t)
-	wrong := errors.New("no stock")
-	err := db.Write(t.Context(), func(tx *Tx) error { return errors.Join(enqueue(1)(tx), wrong) })
-	if !errors.Is(err, wrong) {
-		t.Fatal(err)
-	}
-	select {
-	case <-db.Wake():
-		t.Error("woken for what was undone")
-	default:
-	}
-	if pending, err := db.Pending(t.Context(), 10); err != nil || len(pending) != 0 {
-		t.Errorf("pending %v, %v; want none", pending, err)
-	}
+	each(t, func(t *testing.T, db *DB) {
+		wrong := errors.New("no stock")
+		err := db.Write(t.Context(), func(tx *Tx) error { return errors.Join(enqueue(1)(tx), wrong) })
+		if !errors.Is(err, wrong) {
+			t.Fatal(err)
+		}
+		select {
+		case <-db.Wake():
+			t.Error("woken for what was undone")
+		default:
+		}
+		if pending, err := db.Pending(t.Context(), 10); err != nil || len(pending) != 0 {
+			t.Errorf("pending %v, %v; want none", pending, err)
+		}
+	})
 }
 
 func TestOutboxWakesOncePerBacklog(t *testing.T) {
-	db := opened(t)
-	for i := range 3 {
-		if err := db.Write(t.Context(), enqueue(i)); err != nil {
+	each(t, func(t *testing.T, db *DB) {
+		for i := range 3 {
+			if err := db.Write(t.Context(), enqueue(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-db.Wake()
+		select {
+		case <-db.Wake():
+			t.Error("woken twice for the same backlog")
+		default:
+		}
+		if err := db.Write(t.Context(), insert("a")); err != nil {
 			t.Fatal(err)
 		}
-	}
-	<-db.Wake()
-	select {
-	case <-db.Wake():
-		t.Error("woken twice for the same backlog")
-	default:
-	}
-	if err := db.Write(t.Context(), insert("a")); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-db.Wake():
-		t.Error("woken by a commit without an event")
-	default:
-	}
+		select {
+		case <-db.Wake():
+			t.Error("woken by a commit without an event")
+		default:
+		}
+	})
 }
 
 func TestOutboxRefusesWhatCannotBePublished(t *testing.T) {
-	db := opened(t)
-	for name, m := range map[string]Message{
-		"no id":    {Topic: "t"},
-		"no topic": {EventID: "e"},
-	} {
-		if err := db.Write(t.Context(), func(tx *Tx) error { return tx.Enqueue(m) }); err == nil {
-			t.Errorf("%s: accepted", name)
+	each(t, func(t *testing.T, db *DB) {
+		for name, m := range map[string]Message{
+			"no id":    {Topic: "t"},
+			"no topic": {EventID: "e"},
+		} {
+			if err := db.Write(t.Context(), func(tx *Tx) error { return tx.Enqueue(m) }); err == nil {
+				t.Errorf("%s: accepted", name)
+			}
 		}
-	}
-	if err := db.Write(t.Context(), enqueue(1)); err != nil {
-		t.Fatal(err)
-	}
-	err := db.Write(t.Context(), enqueue(1))
-	if err == nil || !strings.Contains(err.Error(), "event e1") {
-		t.Errorf("the same event twice: %v", err)
-	}
-	err = db.Write(t.Context(), func(tx *Tx) error { return tx.Enqueue(Message{EventID: "empty", Topic: "t"}) })
-	if err != nil {
-		t.Errorf("an event without a payload: %v", err)
-	}
+		if err := db.Write(t.Context(), enqueue(1)); err != nil {
+			t.Fatal(err)
+		}
+		err := db.Write(t.Context(), enqueue(1))
+		if err == nil || !strings.Contains(err.Error(), "e1") {
+			t.Errorf("the same event twice: %v", err)
+		}
+		err = db.Write(t.Context(), func(tx *Tx) error { return tx.Enqueue(Message{EventID: "empty", Topic: "t"}) })
+		if err != nil {
+			t.Errorf("an event without a payload: %v", err)
+		}
+	})
 }
 
 // A relay asks for what is pending all the time, over a table that keeps all
 // that was ever published.
 func TestOutboxIsReadThroughItsPartialIndex(t *testing.T) {
-	db := opened(t)
+	db := opened(t, storetest.SQLite)
 	rows, err := db.Query(t.Context(), `EXPLAIN QUERY PLAN SELECT id, event_id, topic, key, payload FROM outbox
 		WHERE published_at IS NULL ORDER BY id LIMIT ?`, 1)
 	if err != nil {
@@ -159,7 +165,7 @@ func TestOutboxIsReadThroughItsPartialIndex(t *testing.T) {
 
 func TestAwaitPublishedWaitsForWhatIsThereNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		db := opened(t)
+		db := opened(t, storetest.SQLite)
 		db.AwaitPublished(t.Context()) // nothing to wait for
 		for i := range 2 {
 			if err := db.Write(t.Context(), enqueue(i)); err != nil {
@@ -203,55 +209,57 @@ func TestAwaitPublishedWaitsForWhatIsThereNow(t *testing.T) {
 }
 
 func TestInboxKnowsTheFirstTime(t *testing.T) {
-	db := opened(t)
-	handle := func(consumer, event string, then error) (first bool) {
-		t.Helper()
-		err := db.Write(t.Context(), func(tx *Tx) (err error) {
-			if first, err = tx.FirstTime(consumer, event); err != nil {
-				return err
+	each(t, func(t *testing.T, db *DB) {
+		handle := func(consumer, event string, then error) (first bool) {
+			t.Helper()
+			err := db.Write(t.Context(), func(tx *Tx) (err error) {
+				if first, err = tx.FirstTime(consumer, event); err != nil {
+					return err
+				}
+				return then
+			})
+			if !errors.Is(err, then) {
+				t.Fatal(err)
 			}
-			return then
-		})
-		if !errors.Is(err, then) {
-			t.Fatal(err)
+			return first
 		}
-		return first
-	}
-	wrong := errors.New("undone")
-	for _, step := range []struct {
-		name            string
-		consumer, event string
-		then            error
-		first           bool
-	}{
-		{"first delivery, handling fails", "inventory", "e1", wrong, true},
-		{"delivered again after the failure", "inventory", "e1", nil, true},
-		{"delivered again after it was handled", "inventory", "e1", nil, false},
-		{"another consumer", "order", "e1", nil, true},
-		{"another event", "inventory", "e2", nil, true},
-	} {
-		if first := handle(step.consumer, step.event, step.then); first != step.first {
-			t.Errorf("%s: first time %v, want %v", step.name, first, step.first)
+		wrong := errors.New("undone")
+		for _, step := range []struct {
+			name            string
+			consumer, event string
+			then            error
+			first           bool
+		}{
+			{"first delivery, handling fails", "inventory", "e1", wrong, true},
+			{"delivered again after the failure", "inventory", "e1", nil, true},
+			{"delivered again after it was handled", "inventory", "e1", nil, false},
+			{"another consumer", "order", "e1", nil, true},
+			{"another event", "inventory", "e2", nil, true},
+		} {
+			if first := handle(step.consumer, step.event, step.then); first != step.first {
+				t.Errorf("%s: first time %v, want %v", step.name, first, step.first)
+			}
 		}
-	}
+	})
 }
 
 func TestInboxLetsOneOfManyDeliveriesThrough(t *testing.T) {
-	db := opened(t)
-	var all sync.WaitGroup
-	for range 20 {
-		all.Go(func() {
-			err := db.Write(context.Background(), func(tx *Tx) error {
-				first, err := tx.FirstTime("c", "e")
-				if err != nil || !first {
-					return err
+	each(t, func(t *testing.T, db *DB) {
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				err := db.Write(context.Background(), func(tx *Tx) error {
+					first, err := tx.FirstTime("c", "e")
+					if err != nil || !first {
+						return err
+					}
+					return insert("effect")(tx)
+				})
+				if err != nil {
+					t.Error(err)
 				}
-				return insert("effect")(tx)
 			})
-			if err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	all.Wait()
+		}
+		all.Wait()
+	})
 }

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/ordbench/ordbench/system/store/storetest"
 )
 
 // The test binary is also the writer process of the tests below.
@@ -29,7 +31,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(storetest.Main(m))
 }
 
 // writeForEver writes rows "name 0", "name 1", ... four at a time and prints
@@ -128,88 +130,96 @@ func (p *process) await(n int) {
 }
 
 func TestProcessKilledInsideOfTheLockHoldsUpNobodyAndLosesNothing(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "shared.db")
-	victim := start(t, path, "victim", "40")
-	victim.await(-1) // it is inside of a transaction now, for ever
-	others := make([]*process, 3)
-	for i := range others {
-		others[i] = start(t, path, fmt.Sprint("other", i), "")
-	}
-	awaitWaiter(t, path) // at least one of them stands at the door
-	if err := victim.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	victim.await(-1) // what was acknowledged and not read yet
-	victim.cmd.Wait()
-	var all sync.WaitGroup
-	for _, p := range others {
-		all.Go(func() {
-			p.await(200) // progress after the death
-			p.stdin.Close()
-			p.await(-1)
-			if err := p.cmd.Wait(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	all.Wait()
+	storetest.Each(t, func(t *testing.T, kind string) {
+		path := storetest.Path(t, kind)
+		victim := start(t, path, "victim", "40")
+		victim.await(-1) // it is inside of a transaction now, for ever
+		others := make([]*process, 3)
+		for i := range others {
+			others[i] = start(t, path, fmt.Sprint("other", i), "")
+		}
+		if kind == storetest.SQLite {
+			awaitWaiter(t, path) // at least one of them stands at the door
+		}
+		if err := victim.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		victim.await(-1) // what was acknowledged and not read yet
+		victim.cmd.Wait()
+		var all sync.WaitGroup
+		for _, p := range others {
+			all.Go(func() {
+				p.await(200) // progress after the death
+				p.stdin.Close()
+				p.await(-1)
+				if err := p.cmd.Wait(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
 
-	db := openAt(t, path)
-	var check string
-	if err := db.QueryRow(t.Context(), `PRAGMA integrity_check`).Scan(&check); err != nil || check != "ok" {
-		t.Fatalf("integrity: %s, %v", check, err)
-	}
-	if len(victim.acked) == 0 {
-		t.Fatal("the victim acknowledged nothing, so nothing was tested")
-	}
-	for _, p := range append(others, victim) {
-		for _, id := range p.acked {
+		db := openAt(t, path)
+		if kind == storetest.SQLite {
+			var check string
+			if err := db.QueryRow(t.Context(), `PRAGMA integrity_check`).Scan(&check); err != nil || check != "ok" {
+				t.Fatalf("integrity: %s, %v", check, err)
+			}
+		}
+		if len(victim.acked) == 0 {
+			t.Fatal("the victim acknowledged nothing, so nothing was tested")
+		}
+		for _, p := range append(others, victim) {
+			for _, id := range p.acked {
+				if n := count(t, db, `SELECT count(*) FROM rows JOIN outbox ON event_id = rows.id WHERE rows.id = ?`, id); n != 1 {
+					t.Errorf("acknowledged row %q is there %d times", id, n)
+				}
+			}
+		}
+		if n := count(t, db, `SELECT count(*) FROM rows WHERE id = 'victim 40'`); n != 0 {
+			t.Error("the transaction of the dead process stands")
+		}
+		if n := count(t, db, `SELECT count(*) FROM rows WHERE id NOT IN (SELECT event_id FROM outbox)`); n != 0 {
+			t.Errorf("%d rows without the event that was written with them", n)
+		}
+	})
+}
+
+func TestProcessesKilledAnywhereLoseNothing(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, kind string) {
+		path := storetest.Path(t, kind)
+		witness := start(t, path, "witness", "")
+		var acked []string
+		for round := range 5 {
+			var all sync.WaitGroup
+			ps := make([]*process, 3)
+			for i := range ps {
+				ps[i] = start(t, path, fmt.Sprint("round", round, "-", i), "")
+				all.Go(func() {
+					ps[i].await(10 + 17*i) // in the middle of whatever comes next
+					ps[i].cmd.Process.Kill()
+					ps[i].await(-1)
+					ps[i].cmd.Wait()
+				})
+			}
+			all.Wait()
+			for _, p := range ps {
+				acked = append(acked, p.acked...)
+			}
+			witness.await(20)
+		}
+		witness.stdin.Close()
+		witness.await(-1)
+		if err := witness.cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+		db := openAt(t, path)
+		for _, id := range append(acked, witness.acked...) {
 			if n := count(t, db, `SELECT count(*) FROM rows JOIN outbox ON event_id = rows.id WHERE rows.id = ?`, id); n != 1 {
 				t.Errorf("acknowledged row %q is there %d times", id, n)
 			}
 		}
-	}
-	if n := count(t, db, `SELECT count(*) FROM rows WHERE id = 'victim 40'`); n != 0 {
-		t.Error("the transaction of the dead process stands")
-	}
-	if n := count(t, db, `SELECT count(*) FROM rows WHERE id NOT IN (SELECT event_id FROM outbox)`); n != 0 {
-		t.Errorf("%d rows without the event that was written with them", n)
-	}
-}
-
-func TestProcessesKilledAnywhereLoseNothing(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "shared.db")
-	witness := start(t, path, "witness", "")
-	var acked []string
-	for round := range 5 {
-		var all sync.WaitGroup
-		ps := make([]*process, 3)
-		for i := range ps {
-			ps[i] = start(t, path, fmt.Sprint("round", round, "-", i), "")
-			all.Go(func() {
-				ps[i].await(10 + 17*i) // in the middle of whatever comes next
-				ps[i].cmd.Process.Kill()
-				ps[i].await(-1)
-				ps[i].cmd.Wait()
-			})
-		}
-		all.Wait()
-		for _, p := range ps {
-			acked = append(acked, p.acked...)
-		}
-		witness.await(20)
-	}
-	witness.stdin.Close()
-	witness.await(-1)
-	if err := witness.cmd.Wait(); err != nil {
-		t.Error(err)
-	}
-	db := openAt(t, path)
-	for _, id := range append(acked, witness.acked...) {
-		if n := count(t, db, `SELECT count(*) FROM rows JOIN outbox ON event_id = rows.id WHERE rows.id = ?`, id); n != 1 {
-			t.Errorf("acknowledged row %q is there %d times", id, n)
-		}
-	}
+	})
 }
 
 // BenchmarkProcesses reports what several processes get through one file, and

@@ -1,11 +1,15 @@
-// Package store keeps a service's rows in one SQLite file: Open it, Migrate
-// its schema, change it with Write, read it with Query.
+// Package store keeps a service's rows in one database: Open it, Migrate its
+// schema, change it with Write, read it with Query. A database is a SQLite
+// file or one on a PostgreSQL server, and nothing but the word that Open is
+// given tells them apart: SQL is written once, with ? for each argument.
 //
 // The invariant is that what Write acknowledged is on disk. A commit is
 // flushed before its callers are answered, and because a flush is dear, many
-// callers share one: they queue for one writer, which runs each of them in a
-// savepoint of its own. Processes that share the file take turns through a
-// Turnstile, so that none starves and a killed one holds up nobody.
+// callers share one. In a file they queue for one writer, which runs each of
+// them in a savepoint of its own; processes that share the file take turns
+// through a Turnstile, so that none starves and a killed one holds up nobody.
+// On a server a few connections take what has queued, and the server flushes
+// for all of them at once.
 package store
 
 import (
@@ -13,34 +17,41 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
+	"strings"
 	"sync"
-
-	_ "modernc.org/sqlite" // the driver, registered as "sqlite"
 )
 
 // readers is how many queries one process runs at once.
 const readers = 4
 
-// ErrClosed answers every use after Close.
-var ErrClosed = errors.New("the database is closed")
+// Errors that callers may have to tell apart.
+var (
+	// ErrClosed answers every use after Close.
+	ErrClosed = errors.New("the database is closed")
+	// ErrUnknown is in the error of a Write whose commit was sent and never
+	// answered: it may stand or not. Every other error of Write means that it
+	// does not. A file never loses an answer.
+	ErrUnknown = errors.New("the outcome of the commit is not known")
+)
 
 // Config says where a database lives.
 type Config struct {
-	// Path is the database file. It is made if absent; its directory must
-	// be there. The files that belong to it stand beside it under the same
-	// name with -wal, -shm, .lock, .turn and .<name>.lease appended.
+	// Path is a file or the URL of a PostgreSQL database, postgres://...
+	// A file is made if absent; its directory must be there, and what
+	// belongs to it stands beside it under the same name with -wal, -shm,
+	// .lock, .turn and .<name>.lease appended. A database on a server must
+	// be there.
 	Path string
 }
 
-// DB is one database file as one process sees it. Its methods may be called
-// from any goroutine.
+// DB is one database as one process sees it. Its methods may be called from
+// any goroutine.
 type DB struct {
 	path   string
-	writer *writer
-	ended  chan struct{} // closed when the writer has answered its last caller
+	queue  *queue
+	ended  chan struct{} // closed when the queue is worked off for the last time
+	leases leases
+	kind   kind
 
 	reads *sql.DB
 	mu    sync.Mutex
@@ -49,92 +60,72 @@ type DB struct {
 	wake chan struct{}
 }
 
-// Open opens the database at cfg.Path, or makes it. Several processes may
-// open the same file at the same time.
+// kind is what SQLite and PostgreSQL do differently.
+type kind interface {
+	// sql is q as this database takes it.
+	sql(q string) string
+	// schema is a statement that makes a table, as this database takes it.
+	schema(statement string) string
+	// close ends the connections that write.
+	close() error
+}
+
+// leases are locks that die with whoever holds them.
+type leases interface {
+	lease(ctx context.Context, name string) (held context.Context, release func(), err error)
+	close() error
+}
+
+// onServer says that a Path is a URL of PostgreSQL.
+func onServer(path string) bool {
+	return strings.HasPrefix(path, "postgres://") || strings.HasPrefix(path, "postgresql://")
+}
+
+// Open opens the database at cfg.Path. Several processes may open the same
+// one at the same time. A server that does not answer yet is waited for, a
+// while.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
+	open := openFile
+	if onServer(cfg.Path) {
+		open = openServer
+	}
 	db, err := open(ctx, cfg.Path)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", cfg.Path, err)
+		return nil, fmt.Errorf("open %s: %w", Redact(cfg.Path), err)
 	}
 	return db, nil
 }
 
-func open(ctx context.Context, path string) (*DB, error) {
-	path, err := filepath.Abs(path)
+// OpenReader opens the database at path for nothing but reading, by whoever
+// looks at the books from outside. Each of its transactions sees one moment.
+// The file or the database must be there.
+func OpenReader(ctx context.Context, path string) (*sql.DB, error) {
+	open := readFile
+	if onServer(path) {
+		open = readServer
+	}
+	db, err := open(path)
+	if err == nil {
+		if err = db.PingContext(ctx); err != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open %s: %w", Redact(path), err)
 	}
-	// SQLite says "unable to open database file" to every cause; the file
-	// system knows better.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	f.Close()
-	turn, err := OpenTurnstile(path)
-	if err != nil {
-		return nil, err
-	}
-	wake := make(chan struct{}, 1)
-	w := &writer{pool: pool(path, 1, false), turn: turn, more: make(chan struct{}, 1), wake: wake}
-	// The first connection of all makes the file a write-ahead log one,
-	// which SQLite refuses to do while another process is at it.
-	if err := turn.Lock(); err != nil {
-		return nil, errors.Join(err, w.pool.Close(), turn.Close())
-	}
-	err = w.connect(ctx)
-	if err := errors.Join(err, turn.Unlock()); err != nil {
-		return nil, errors.Join(err, w.pool.Close(), turn.Close())
-	}
-	db := &DB{
-		path:   path,
-		writer: w,
-		ended:  make(chan struct{}),
-		reads:  pool(path, readers, true),
-		stmts:  map[string]*sql.Stmt{},
-		wake:   wake,
-	}
-	go func() {
-		defer close(db.ended)
-		w.run()
-	}()
 	return db, nil
-}
-
-// pool describes connections to path; it opens none yet.
-func pool(path string, size int, readOnly bool) *sql.DB {
-	q := url.Values{}
-	// Someone outside of the turnstile, say a shell that looks at the file,
-	// may hold it for a moment.
-	q.Add("_pragma", "busy_timeout(10000)")
-	q.Add("_pragma", "journal_mode(WAL)")
-	q.Add("_pragma", "synchronous(FULL)")
-	// The journal of savepoints lives in temporary storage, and each Write
-	// has a savepoint: in a file it costs a third of the time.
-	q.Add("_pragma", "temp_store(MEMORY)")
-	if readOnly {
-		q.Add("_pragma", "query_only(1)")
-	}
-	dsn := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: q.Encode()}
-	db, err := sql.Open("sqlite", dsn.String())
-	if err != nil {
-		panic(err) // only an unknown driver name gets here
-	}
-	db.SetMaxOpenConns(size)
-	db.SetMaxIdleConns(size)
-	return db
 }
 
 // Close refuses further writes, waits until those already queued are
-// answered, and lets go of the file. It waits as long as another process
-// holds the write lock.
+// answered, and lets go of the database. It waits as long as another process
+// holds the write lock of a file.
 func (db *DB) Close() error {
-	if !db.writer.stop() {
+	if !db.queue.stop() {
 		return ErrClosed
 	}
 	<-db.ended
-	if err := errors.Join(db.reads.Close(), db.writer.close()); err != nil {
-		return fmt.Errorf("close %s: %w", db.path, err)
+	if err := errors.Join(db.reads.Close(), db.leases.close(), db.kind.close()); err != nil {
+		return fmt.Errorf("close %s: %w", Redact(db.path), err)
 	}
 	return nil
 }
@@ -152,7 +143,7 @@ func (db *DB) Query(ctx context.Context, q string, args ...any) (*sql.Rows, erro
 func (db *DB) QueryRow(ctx context.Context, q string, args ...any) *sql.Row {
 	stmt, err := db.read(q)
 	if err != nil {
-		return db.reads.QueryRowContext(ctx, q, args...) // carries the same error
+		return db.reads.QueryRowContext(ctx, db.kind.sql(q), args...) // carries the same error
 	}
 	return stmt.QueryRowContext(ctx, args...)
 }
@@ -165,7 +156,7 @@ func (db *DB) read(q string) (*sql.Stmt, error) {
 	if stmt := db.stmts[q]; stmt != nil {
 		return stmt, nil
 	}
-	stmt, err := db.reads.Prepare(q)
+	stmt, err := db.reads.Prepare(db.kind.sql(q))
 	if err != nil {
 		return nil, err
 	}

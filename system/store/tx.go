@@ -8,11 +8,36 @@ import (
 
 // Tx is one caller's part of a transaction. It is good until the function
 // that was given it returns, and for one goroutine.
+//
+// A statement that fails is the end of it: every other one fails with the same
+// error, and so does Write. A file could go on where a server can't, so
+// neither does.
 type Tx struct {
-	w        *writer
+	s        session
 	over     bool
 	enqueued bool  // an outbox row was written
-	lost     error // why the whole transaction is gone
+	failed   error // what the first statement that failed said
+}
+
+// session is the connection that a transaction runs on, and what SQLite and
+// PostgreSQL do differently there.
+type session interface {
+	exec(q string, args []any) (sql.Result, error)
+	// later is exec for whom the result is of no use. A server may be told of
+	// it with what comes next.
+	later(q string, args []any) error
+	query(q string, args []any) (*sql.Rows, error)
+	row(q string, args []any) *sql.Row
+	// refuse is a row that carries err.
+	refuse(err error) *sql.Row
+
+	enqueue(m Message, at int64) error
+	firstTimes(consumer string, eventIDs []string) ([]bool, error)
+	lockRows(table, column string, keys []string) error
+	markPublished(ids []int64, at int64) error
+	// exclude keeps others out who say the same word, until the transaction
+	// ends.
+	exclude(word string) error
 }
 
 var errOver = errors.New("the transaction is over")
@@ -28,57 +53,68 @@ var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c
 func (refusal) Done() <-chan struct{} { return closed }
 func (r refusal) Err() error          { return r.err }
 
-// Exec runs a statement that returns no rows. A constraint that it breaks
-// undoes this statement alone: the caller may handle the error and go on.
+// Exec runs a statement that returns no rows.
 func (tx *Tx) Exec(q string, args ...any) (sql.Result, error) {
-	stmt, err := tx.prepare(q)
-	if err != nil {
+	if err := tx.open(); err != nil {
 		return nil, err
 	}
-	res, err := stmt.Exec(args...)
+	res, err := tx.s.exec(q, args)
 	return res, tx.note(err)
 }
 
+// Defer is Exec where nobody asks what came of it. A server is told of many
+// such statements at once, with the next that has an answer or with the
+// commit: then an error shows up there. They run in order, before all that
+// comes after.
+func (tx *Tx) Defer(q string, args ...any) error {
+	if err := tx.open(); err != nil {
+		return err
+	}
+	return tx.note(tx.s.later(q, args))
+}
+
 // Query reads, and sees what the transaction has written so far. The caller
-// closes the rows.
+// closes the rows before the next statement.
 func (tx *Tx) Query(q string, args ...any) (*sql.Rows, error) {
-	stmt, err := tx.prepare(q)
-	if err != nil {
+	if err := tx.open(); err != nil {
 		return nil, err
 	}
-	rows, err := stmt.Query(args...)
+	rows, err := tx.s.query(q, args)
 	return rows, tx.note(err)
 }
 
 // QueryRow reads one row, and sees what the transaction has written so far.
 func (tx *Tx) QueryRow(q string, args ...any) *sql.Row {
-	stmt, err := tx.prepare(q)
-	switch {
-	case err == nil:
-		return stmt.QueryRow(args...)
-	case tx.over || tx.lost != nil:
-		return tx.w.pool.QueryRowContext(refusal{context.Background(), err}, q)
-	default:
-		return tx.w.conn.QueryRowContext(context.Background(), q, args...) // carries the same error
+	if err := tx.open(); err != nil {
+		return tx.s.refuse(err)
 	}
+	return tx.s.row(q, args)
 }
 
-func (tx *Tx) prepare(q string) (*sql.Stmt, error) {
+// LockRows keeps others from changing the rows of table whose column is one
+// of keys until the transaction ends. Who changes several rows that others
+// change too, in whatever order, locks them first: here they are locked in one
+// order, so that nobody waits in a circle. In a file there is one writer, and
+// nothing to do.
+func (tx *Tx) LockRows(table, column string, keys []string) error {
+	if err := tx.open(); err != nil || len(keys) == 0 {
+		return err
+	}
+	return tx.note(tx.s.lockRows(table, column, keys))
+}
+
+// open says why no statement may run any more.
+func (tx *Tx) open() error {
 	if tx.over {
-		return nil, errOver
+		return errOver
 	}
-	if tx.lost != nil {
-		// SQLite would run the statement outside of any transaction.
-		return nil, tx.lost
-	}
-	stmt, err := tx.w.stmt(q)
-	return stmt, tx.note(err)
+	return tx.failed
 }
 
-// note remembers an error that ends the transaction for everyone in it.
+// note remembers the first error.
 func (tx *Tx) note(err error) error {
-	if err != nil && tx.lost == nil && ends(err) {
-		tx.lost = err
+	if err != nil && tx.failed == nil {
+		tx.failed = err
 	}
 	return err
 }

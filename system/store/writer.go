@@ -6,132 +6,20 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"runtime/debug"
-	"sync"
-	"sync/atomic"
+	"strings"
 
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
 
-// batchSize bounds how many callers share a commit, and so how long one
-// process may keep the others out.
-const batchSize = 256
-
-// Write runs fn in a transaction and returns nil once its effects are on
-// disk. Callers that come at the same time share the transaction, each in a
-// savepoint: if fn returns an error or panics, that is the error of Write and
-// only fn's own effects are undone. An error of the commit itself, such as a
-// full disk, is the error of every caller in it.
-//
-// If ctx ends before fn has begun, fn never runs and Write returns the cause.
-// From then on Write waits for the outcome, so that it is never unknown.
-//
-// fn runs on the writer's goroutine and everyone waits for it: it must do
-// nothing but use tx, and must not keep tx.
-func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
-	r := &request{fn: fn, answer: make(chan error, 1)}
-	if !db.writer.enqueue(r) {
-		return ErrClosed
-	}
-	select {
-	case err := <-r.answer:
-		return err
-	case <-ctx.Done():
-		if r.claim() {
-			return context.Cause(ctx)
-		}
-		return <-r.answer
-	}
-}
-
-// Stats counts what a DB has committed since it was opened.
-type Stats struct {
-	Commits uint64 // transactions, each one flush
-	Writes  uint64 // calls of Write in them
-}
-
-// Stats says how well callers share commits.
-func (db *DB) Stats() Stats {
-	return Stats{Commits: db.writer.commits.Load(), Writes: db.writer.writes.Load()}
-}
-
-// request is one call of Write.
-type request struct {
-	fn      func(*Tx) error
-	claimed atomic.Bool // by the writer, to run it, or by its caller, to drop it
-	answer  chan error
-}
-
-func (r *request) claim() bool { return r.claimed.CompareAndSwap(false, true) }
-
 // writer is the only user of the only connection that changes the file.
 type writer struct {
+	queue *queue
 	pool  *sql.DB
 	turn  *Turnstile
 	conn  *sql.Conn // nil after a failure, until the next batch
 	stmts map[string]*sql.Stmt
 	wake  chan struct{}
-
-	mu      sync.Mutex
-	queue   []*request
-	stopped bool
-	more    chan struct{} // holds a token while the queue may have something
-
-	commits, writes atomic.Uint64
-}
-
-func (w *writer) enqueue(r *request) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.stopped {
-		return false
-	}
-	w.queue = append(w.queue, r)
-	notify(w.more)
-	return true
-}
-
-// stop is true for the first who calls it.
-func (w *writer) stop() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	first := !w.stopped
-	w.stopped = true
-	notify(w.more)
-	return first
-}
-
-// take removes the head of the queue.
-func (w *writer) take() []*request {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n := min(len(w.queue), batchSize)
-	batch := w.queue[:n:n]
-	w.queue = w.queue[n:]
-	return batch
-}
-
-// waiting says whether there is work, and whether there may be more.
-func (w *writer) waiting() (work, open bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.queue) > 0, !w.stopped
-}
-
-// run commits batches until stop is called and the queue is empty.
-func (w *writer) run() {
-	for {
-		work, open := w.waiting()
-		switch {
-		case work:
-			w.turnOnce()
-		case open:
-			<-w.more
-		default:
-			return
-		}
-	}
 }
 
 // turnOnce takes a turn at the file. The batch is taken only when the lock
@@ -139,26 +27,18 @@ func (w *writer) run() {
 // waited for.
 func (w *writer) turnOnce() {
 	if err := w.turn.Lock(); err != nil {
-		fail(w.take(), err)
+		fail(w.queue.take(batchSize), err)
 		return
 	}
-	w.commit(w.take())
+	w.commit(w.queue.take(batchSize))
 	if err := w.turn.Unlock(); err != nil {
 		panic(err) // unlocking a file that is open does not fail
 	}
 }
 
-func fail(batch []*request, err error) {
-	for _, r := range batch {
-		if r.claim() {
-			r.answer <- err
-		}
-	}
-}
-
 // commit runs batch in one transaction and answers all of it.
 func (w *writer) commit(batch []*request) {
-	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
+	if err := w.run("BEGIN IMMEDIATE"); err != nil {
 		w.disconnect()
 		fail(batch, fmt.Errorf("begin: %w", err))
 		return
@@ -187,13 +67,13 @@ func (w *writer) commit(batch []*request) {
 		wake = wake || enqueued
 		held = append(held, r)
 	}
-	err := w.exec("COMMIT")
+	err := w.run("COMMIT")
 	if err != nil {
 		err = fmt.Errorf("commit: %w", err)
 		w.disconnect()
 	} else {
-		w.commits.Add(1)
-		w.writes.Add(uint64(len(held)))
+		w.queue.commits.Add(1)
+		w.queue.writes.Add(uint64(len(held)))
 		if wake {
 			notify(w.wake)
 		}
@@ -212,34 +92,23 @@ func (e *lostError) Unwrap() error { return e.cause }
 // savepoint runs one caller. A *lostError is the error of the batch, any
 // other is the caller's own.
 func (w *writer) savepoint(r *request) (enqueued bool, err error) {
-	if err := w.exec("SAVEPOINT caller"); err != nil {
+	if err := w.run("SAVEPOINT caller"); err != nil {
 		return false, &lostError{err}
 	}
-	tx := &Tx{w: w}
+	tx := &Tx{s: w}
 	err = tx.call(r.fn)
-	if tx.lost != nil {
-		return false, &lostError{tx.lost}
+	if tx.failed != nil && ends(tx.failed) {
+		return false, &lostError{tx.failed}
 	}
 	if err != nil {
-		if undo := w.exec("ROLLBACK TO caller"); undo != nil {
+		if undo := w.run("ROLLBACK TO caller"); undo != nil {
 			return false, &lostError{errors.Join(undo, err)}
 		}
 	}
-	if end := w.exec("RELEASE caller"); end != nil {
+	if end := w.run("RELEASE caller"); end != nil {
 		return false, &lostError{errors.Join(end, err)}
 	}
 	return tx.enqueued, err
-}
-
-// call contains what fn does: a panic must not take the other callers along.
-func (tx *Tx) call(fn func(*Tx) error) (err error) {
-	defer func() {
-		tx.over = true
-		if v := recover(); v != nil {
-			err = fmt.Errorf("panic in a write: %v\n%s", v, debug.Stack())
-		}
-	}()
-	return fn(tx)
 }
 
 // ends reports whether err means that SQLite may have rolled back the whole
@@ -306,19 +175,98 @@ func (w *writer) stmt(q string) (*sql.Stmt, error) {
 	return stmt, nil
 }
 
-func (w *writer) exec(q string) error {
-	stmt, err := w.stmt(q)
-	if err != nil {
-		return err
-	}
-	_, err = stmt.Exec()
+func (w *writer) run(q string) error {
+	_, err := w.exec(q, nil)
 	return err
 }
 
-// notify leaves a token in c unless one is there.
-func notify(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
+func (w *writer) exec(q string, args []any) (sql.Result, error) {
+	stmt, err := w.stmt(q)
+	if err != nil {
+		return nil, err
 	}
+	return stmt.Exec(args...)
+}
+
+// later is now: there is no way to a file that could be saved.
+func (w *writer) later(q string, args []any) error {
+	_, err := w.exec(q, args)
+	return err
+}
+
+func (w *writer) query(q string, args []any) (*sql.Rows, error) {
+	stmt, err := w.stmt(q)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.Query(args...)
+}
+
+func (w *writer) row(q string, args []any) *sql.Row {
+	stmt, err := w.stmt(q)
+	switch {
+	case err == nil:
+		return stmt.QueryRow(args...)
+	case w.conn == nil:
+		return w.refuse(err)
+	default:
+		return w.conn.QueryRowContext(context.Background(), q, args...) // carries the same error
+	}
+}
+
+func (w *writer) refuse(err error) *sql.Row {
+	return w.pool.QueryRowContext(refusal{context.Background(), err}, "")
+}
+
+func (w *writer) enqueue(m Message, at int64) error {
+	traceparent := sql.NullString{String: m.Traceparent, Valid: m.Traceparent != ""}
+	err := w.later(`INSERT INTO outbox (event_id, topic, key, payload, created_at, traceparent) VALUES (?, ?, ?, ?, ?, ?)`,
+		[]any{m.EventID, m.Topic, m.Key, m.Payload, at, traceparent})
+	if err != nil {
+		return fmt.Errorf("event %s: %w", m.EventID, err)
+	}
+	return nil
+}
+
+func (w *writer) firstTimes(consumer string, eventIDs []string) ([]bool, error) {
+	first := make([]bool, len(eventIDs))
+	for i, id := range eventIDs {
+		res, err := w.exec(`INSERT INTO inbox (consumer, event_id) VALUES (?, ?)
+			ON CONFLICT (consumer, event_id) DO NOTHING`, []any{consumer, id})
+		if err != nil {
+			return nil, fmt.Errorf("event %s: %w", id, err)
+		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			return nil, fmt.Errorf("event %s: %w", id, err)
+		}
+		first[i] = n == 1
+	}
+	return first, nil
+}
+
+// lockRows has nothing to do: this is the only writer.
+func (*writer) lockRows(string, string, []string) error { return nil }
+
+// exclude has nothing to do either.
+func (*writer) exclude(string) error { return nil }
+
+// markSize is how many rows one statement marks.
+const markSize = 64
+
+var markPublished = `UPDATE outbox SET published_at = ? WHERE published_at IS NULL
+	AND id IN (?` + strings.Repeat(", ?", markSize-1) + `)`
+
+func (w *writer) markPublished(ids []int64, at int64) error {
+	for first := 0; first < len(ids); first += markSize {
+		args := []any{at}
+		for i := range markSize {
+			// The last statement is filled up with its last id.
+			args = append(args, ids[min(first+i, len(ids)-1)])
+		}
+		if err := w.later(markPublished, args); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -20,8 +20,11 @@ const (
 	// Ids are in the order of time, so the first is the oldest, and the
 	// index of what is pending finds it at once.
 	selectOldest = `SELECT created_at FROM orders WHERE status = 'PENDING' ORDER BY id LIMIT 1`
-	parkStuck    = `UPDATE orders SET status = 'PARKED', version = version + 1, updated_at = ?
-		WHERE id IN (SELECT id FROM orders WHERE status = 'PENDING' AND created_at <= ? ORDER BY id LIMIT ?)`
+	// The status is asked for twice: a server finds the rows first and waits
+	// for each after that, and meanwhile one may have come to its end.
+	parkStuck = `UPDATE orders SET status = 'PARKED', version = version + 1, updated_at = ?
+		WHERE id IN (SELECT id FROM orders WHERE status = 'PENDING' AND created_at <= ? ORDER BY id LIMIT ?)
+		AND status = 'PENDING'`
 )
 
 // reaper parks orders that have waited for longer than the limit, so that
@@ -38,13 +41,24 @@ type reaper struct {
 	log    *slog.Logger
 }
 
-// run looks for stuck orders until ctx ends. Of all replicas one does.
+// run looks for stuck orders until ctx ends. Of all replicas one does; who
+// loses the lease waits for it again.
 func (r *reaper) run(ctx context.Context) error {
-	release, err := r.book.db.Lease(ctx, "reaper")
-	if err != nil {
-		return err
+	for {
+		held, release, err := r.book.db.Lease(ctx, "reaper")
+		if err != nil {
+			return err
+		}
+		r.watch(held)
+		release()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 	}
-	defer release()
+}
+
+// watch looks for stuck orders until ctx ends.
+func (r *reaper) watch(ctx context.Context) {
 	look := time.NewTicker(min(reapPause, max(r.limit/4, time.Millisecond)))
 	defer look.Stop()
 	for {
@@ -59,7 +73,7 @@ func (r *reaper) run(ctx context.Context) error {
 				r.log.Warn("orders are stuck: parked", "orders", n, "after", r.limit.String())
 			}
 		case <-ctx.Done():
-			return ctx.Err()
+			return
 		}
 	}
 }
