@@ -52,7 +52,7 @@ system:
   notification: {replicas: 5}
   scaling: {by: none, lag_threshold: 10, partitions: 4, polling_interval: 500ms, stabilization_window: 0s}
   tracing: {sample: 25%}
-  patterns: {outbox: off, inbox: false, breaker: no, tracing: off}
+  patterns: {outbox: off, inbox: false, breaker: no, tracing: off, auth: off}
 traffic:
   customers: 10
   connections: 8

@@ -77,6 +77,7 @@ func systemKeys(c *system.Config) object {
 					{"inbox", onOff(&c.Patterns.Inbox), false},
 					{"breaker", onOff(&c.Patterns.Breaker), false},
 					{"tracing", onOff(&c.Patterns.Tracing), false},
+					{"auth", onOff(&c.Patterns.Auth), false},
 				},
 			}, false},
 		},

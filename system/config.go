@@ -93,6 +93,7 @@ type PatternsConfig struct {
 	Outbox  bool
 	Inbox   bool
 	Breaker bool
+	Auth    bool // off: nobody is asked who he is, and everybody may order for everybody
 	Tracing bool
 }
 
@@ -129,7 +130,7 @@ func DefaultConfig() Config {
 			PollingInterval:     time.Second,
 			StabilizationWindow: 30 * time.Second,
 		},
-		Patterns: PatternsConfig{Outbox: true, Inbox: true, Breaker: true, Tracing: true},
+		Patterns: PatternsConfig{Outbox: true, Inbox: true, Breaker: true, Tracing: true, Auth: true},
 		Tracing:  TracingConfig{Sample: 1},
 	}
 }

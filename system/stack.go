@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ordbench/ordbench/system/bus"
+	"github.com/ordbench/ordbench/system/pki"
 )
 
 // bootLimit is how long a stack may take until all of it is ready.
@@ -36,6 +37,7 @@ type Stack struct {
 	seats    []*seat // in the order of Fleet.Replicas
 	bootedAt time.Time
 	tempDir  bool
+	issuer   *pki.Issuer
 
 	supervisors sync.WaitGroup
 	dismiss     context.CancelFunc // ends the supervisors, when their seats are empty
@@ -114,6 +116,9 @@ func (s *Stack) settle() error {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return errors.Join(err, s.unsettle())
 		}
+	}
+	if err := s.credential(); err != nil {
+		return errors.Join(err, s.unsettle())
 	}
 	return nil
 }

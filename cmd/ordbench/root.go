@@ -55,7 +55,7 @@ doubled.
 		return usageError{fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())}
 	})
 	root.AddCommand(
-		newRun(), newUp(), newDown(), newStatus(), newChaos(), newVerify(),
+		newRun(), newUp(), newDown(), newStatus(), newChaos(), newVerify(), newToken(),
 		newScenario(), newReport(), newServe(), newVersion(),
 	)
 	for _, c := range root.Commands() {

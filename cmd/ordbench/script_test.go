@@ -3,6 +3,9 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -49,6 +52,9 @@ func TestScripts(t *testing.T) {
 			"signal":     signalStack,
 			"jsonhas":    jsonHas,
 			"order":      placeOrder,
+			"try":        tryGateway,
+			"onrecord":   onRecord,
+			"nosecret":   noSecret,
 		},
 	})
 }
@@ -105,16 +111,98 @@ func placeOrder(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: order")
 	}
+	ts.Check(ts.Exec("ordbench", "token"))
+	resp := ask(ts, "POST", "/orders", ts.ReadFile("stdout"), `{"user_id":"u123","total":99.95}`)
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusAccepted || !strings.HasPrefix(resp.Header.Get("Location"), "/orders/") {
+		ts.Fatalf("answer %s, Location %q", resp.Status, resp.Header.Get("Location"))
+	}
+}
+
+// try METHOD PATH TOKEN [BODY] asks the gateway with the token in a file, - is
+// none; stdout is the status, the header and the body of the answer.
+func tryGateway(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 || len(args) > 4 {
+		ts.Fatalf("usage: try METHOD PATH TOKEN [BODY]")
+	}
+	token, body := "", ""
+	if args[2] != "-" {
+		token = ts.ReadFile(args[2])
+	}
+	if len(args) == 4 {
+		body = args[3]
+	}
+	resp := ask(ts, args[0], args[1], token, body)
+	defer resp.Body.Close()
+	fmt.Fprintln(ts.Stdout(), resp.StatusCode)
+	for name, values := range resp.Header {
+		if name == "Www-Authenticate" {
+			name = "WWW-Authenticate"
+		}
+		fmt.Fprintf(ts.Stdout(), "%s: %s\n", name, strings.Join(values, ", "))
+	}
+	_, err := io.Copy(ts.Stdout(), resp.Body)
+	ts.Check(err)
+}
+
+// ask sends one request to the gateway of this script's stack.
+func ask(ts *testscript.TestScript, method, path, token, body string) *http.Response {
 	ts.Check(ts.Exec("ordbench", "status", "--json"))
 	var status struct {
 		URL string `json:"url"`
 	}
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &status))
-	resp, err := http.Post(status.URL+"/orders", "application/json", strings.NewReader(`{"user_id":"u123","total":99.95}`))
+	req, err := http.NewRequest(method, status.URL+path, strings.NewReader(body))
 	ts.Check(err)
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusAccepted || !strings.HasPrefix(resp.Header.Get("Location"), "/orders/") {
-		ts.Fatalf("answer %s, Location %q", resp.Status, resp.Header.Get("Location"))
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(token))
+	}
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	return resp
+}
+
+// onrecord TEXT checks that the audit log of this script's stack has a line
+// with TEXT.
+func onRecord(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: onrecord TEXT")
+	}
+	logs, err := filepath.Glob(filepath.Join(ts.Getenv("WORK"), "out", "*", "*", "logs", "audit.jsonl"))
+	ts.Check(err)
+	for _, log := range logs {
+		if strings.Contains(ts.ReadFile(log), args[0]) != neg {
+			return
+		}
+	}
+	ts.Fatalf("%s: on record: %v", args[0], neg)
+}
+
+// nosecret FILE... checks that nothing a stack left behind holds one of the
+// tokens in the files, nor a private key.
+func noSecret(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: nosecret FILE...")
+	}
+	secrets := []string{"PRIVATE KEY"}
+	for _, file := range args {
+		secrets = append(secrets, strings.TrimSpace(ts.ReadFile(file)))
+	}
+	searched := 0
+	ts.Check(filepath.WalkDir(filepath.Join(ts.Getenv("WORK"), "out"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		searched++
+		for _, secret := range secrets {
+			if text := ts.ReadFile(path); strings.Contains(text, secret) {
+				ts.Fatalf("%s holds a secret: %.20s...", path, secret)
+			}
+		}
+		return nil
+	}))
+	if searched == 0 {
+		ts.Fatalf("nothing was left behind to search")
 	}
 }
 

@@ -132,9 +132,10 @@ func (o *upOptions) foreground(cmd *cobra.Command, args []string) error {
 // welcome prints what to try on a stack that is up.
 func (o *upOptions) welcome(w io.Writer, info control.Info, st system.Status, took time.Duration) {
 	fmt.Fprintf(w, "%s is up in %s, %s runtime\n\n", info.ID, took.Round(time.Millisecond), st.Runtime)
-	fmt.Fprintf(w, "  curl -i -X POST %s/orders -H 'Content-Type: application/json' -d '{\"user_id\":\"u123\",\"total\":99.95}'\n", st.URL)
-	fmt.Fprintf(w, "  curl -i %s/orders/ORDER_ID\n", st.URL)
-	fmt.Fprintf(w, "  curl -i %s/stock/sku-0001\n\n", st.URL)
+	fmt.Fprintf(w, "  TOKEN=$(ordbench token --stack %s)\n", info.ID)
+	fmt.Fprintf(w, "  curl -i -X POST %s/orders -H \"Authorization: Bearer $TOKEN\" -d '{\"user_id\":\"u123\",\"total\":99.95}'\n", st.URL)
+	fmt.Fprintf(w, "  curl -i %s/orders/ORDER_ID -H \"Authorization: Bearer $TOKEN\"\n", st.URL)
+	fmt.Fprintf(w, "  curl -i %s/stock/sku-0001 -H \"Authorization: Bearer $TOKEN\"\n\n", st.URL)
 	fmt.Fprintln(w, "  ordbench status")
 	fmt.Fprintln(w, "  ordbench chaos kill inventory")
 	fmt.Fprintln(w, "  ordbench verify")

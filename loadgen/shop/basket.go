@@ -60,7 +60,8 @@ func (b *basket) append(body []byte, customer uint64) []byte {
 	for _, i := range b.items[:b.n] {
 		total += i.quantity * priceCents(i.sku)
 	}
-	body = fmt.Appendf(body, `{"user_id":"user-%06d","total":%d.%02d,"items":[`, customer, total/100, total%100)
+	body = appendUser(append(body, `{"user_id":"`...), customer)
+	body = fmt.Appendf(body, `","total":%d.%02d,"items":[`, total/100, total%100)
 	for n, i := range b.items[:b.n] {
 		if n > 0 {
 			body = append(body, ',')

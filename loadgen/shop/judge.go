@@ -50,8 +50,11 @@ func (s *Shop) accept(c *loadgen.Call, r *loadgen.Reply) loadgen.Verdict {
 	}
 	ok.OrderID = id
 	for _, f := range c.Header {
-		if f.Name == forwardedFor {
-			s.recent.add(accepted{id: id, customer: string(f.Value)})
+		if f.Name != forwardedFor {
+			continue
+		}
+		if customer, known := customerAt(f.Value); known {
+			s.recent.add(accepted{id: id, customer: customer})
 		}
 	}
 	return ok

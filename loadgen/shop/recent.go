@@ -3,7 +3,10 @@ package shop
 import "sync"
 
 // accepted is an order that the system has taken.
-type accepted struct{ id, customer string }
+type accepted struct {
+	id       string
+	customer uint64
+}
 
 // recent holds the latest accepted orders, for reads to ask for.
 type recent struct {

@@ -36,7 +36,18 @@ type Config struct {
 	SKUs      int                    // sku-0001 and up, as the inventory holds them; 0 is 100
 	Mix       map[loadgen.Op]float64 // shares, of any sum; empty only places orders
 	Seed      uint64
+
+	// Token issues the bearer token of a customer, or of Everybody; nil sends
+	// none. New asks for all of them, so that no arrival waits for one.
+	Token func(user string) (string, error)
 }
+
+// Everybody is the user whose token is good for all customers: the shop
+// itself. It is used where there are more customers than maxTokens.
+const Everybody = "storefront"
+
+// maxTokens bounds what a shop holds of tokens: 10,000 are 4 MB.
+const maxTokens = 10_000
 
 // Validate reports every problem.
 func (c Config) Validate() error {
@@ -76,6 +87,7 @@ type Shop struct {
 	seed   uint64
 	read   float64 // share of read_order
 	recent recent
+	tokens [][]byte // "Bearer ..." by customer; one is for all, none sends none
 
 	// The generator is seeded anew for each call.
 	pcg       *rand.PCG
@@ -107,7 +119,40 @@ func New(cfg Config) (*Shop, error) {
 	s.customers = rand.NewZipf(s.rng, 1.5, max(1, float64(n)/5), n-1)
 	// Goods are more skewed: some SKUs are hot, which is where locks hurt.
 	s.skus = rand.NewZipf(s.rng, 1.1, 1, uint64(cfg.SKUs)-1)
-	return s, nil
+	return s, s.fetchTokens(cfg)
+}
+
+func (s *Shop) fetchTokens(cfg Config) error {
+	if cfg.Token == nil {
+		return nil
+	}
+	n := cfg.Customers
+	if n > maxTokens {
+		n = 1
+	}
+	s.tokens = make([][]byte, n)
+	for customer := range s.tokens {
+		user := Everybody
+		if n > 1 {
+			user = string(appendUser(nil, uint64(customer)))
+		}
+		token, err := cfg.Token(user)
+		if err != nil {
+			return fmt.Errorf("shop: %w", err)
+		}
+		s.tokens[customer] = []byte("Bearer " + token)
+	}
+	return nil
+}
+
+// identify says who sends a call.
+func (s *Shop) identify(c *loadgen.Call, customer uint64) {
+	f := c.AddHeader(forwardedFor)
+	f.Value = appendAddress(f.Value, customer)
+	if len(s.tokens) > 0 {
+		f = c.AddHeader("Authorization")
+		f.Value = append(f.Value, s.tokens[customer%uint64(len(s.tokens))]...)
+	}
 }
 
 // Next makes the content of one call. The same numbers are drawn whether a
@@ -130,8 +175,7 @@ func (s *Shop) Next(c *loadgen.Call) {
 func (s *Shop) readOrder(c *loadgen.Call, o accepted) {
 	c.Op, c.Method = ReadOrder, http.MethodGet
 	c.Path = append(append(c.Path, "/orders/"...), o.id...)
-	f := c.AddHeader(forwardedFor)
-	f.Value = append(f.Value, o.customer...)
+	s.identify(c, o.customer)
 }
 
 // placeOrder buys a basket.
@@ -143,8 +187,7 @@ func (s *Shop) placeOrder(c *loadgen.Call, customer uint64) {
 	f.Value = append(f.Value, "application/json"...)
 	f = c.AddHeader("Idempotency-Key")
 	f.Value = append(f.Value, c.Key...)
-	f = c.AddHeader(forwardedFor)
-	f.Value = appendAddress(f.Value, customer)
+	s.identify(c, customer)
 	s.basket.fill(s.rng, s.skus)
 	c.Body = s.basket.append(c.Body, customer)
 }
@@ -157,6 +200,26 @@ func appendAddress(b []byte, customer uint64) []byte {
 	n := customer + 1
 	return fmt.Appendf(b, "10.%d.%d.%d", byte(n>>16), byte(n>>8), byte(n))
 }
+
+// customerAt is the customer with that address.
+func customerAt(addr []byte) (customer uint64, ok bool) {
+	var n, part uint64
+	for _, b := range addr {
+		switch {
+		case b == '.':
+			n, part = n<<8|part, 0
+		case '0' <= b && b <= '9':
+			part = part*10 + uint64(b-'0')
+		default:
+			return 0, false
+		}
+	}
+	n = n<<8 | part
+	return n&(1<<24-1) - 1, n>>24 == 10
+}
+
+// appendUser is the name of a customer.
+func appendUser(b []byte, customer uint64) []byte { return fmt.Appendf(b, "user-%06d", customer) }
 
 // appendKey is an idempotency key in the form of a UUID, version 8: the seed,
 // mixed, and the number of the call, to be found again by eye.

@@ -21,6 +21,7 @@ import (
 	"github.com/ordbench/ordbench/scenarios"
 	"github.com/ordbench/ordbench/scenarios/conductor/control"
 	"github.com/ordbench/ordbench/system"
+	"github.com/ordbench/ordbench/system/pki"
 )
 
 const (
@@ -183,6 +184,7 @@ func (r *run) drive(ctx context.Context) error {
 		SKUs:      s.System.Inventory.SKUs,
 		Mix:       mix,
 		Seed:      uint64(s.Seed),
+		Token:     r.tokens(),
 	})
 	if err != nil {
 		return err
@@ -248,6 +250,22 @@ func (r *run) drive(ctx context.Context) error {
 	r.observed.next(ctx)
 	r.observed.next(ctx)
 	return ctx.Err()
+}
+
+// tokens issues the customers' bearer tokens, good for longer than the run;
+// nil where nobody asks for them.
+func (r *run) tokens() func(user string) (string, error) {
+	if !r.Scenario.System.Patterns.Auth {
+		return nil
+	}
+	lasts := min(r.Scenario.Length()+time.Hour, 24*time.Hour)
+	return func(user string) (string, error) {
+		g := pki.Grant{Subject: user, For: lasts}
+		if user == shop.Everybody {
+			g.Roles = []string{pki.RoleStorefront}
+		}
+		return r.session.Stack.Token(g)
+	}
 }
 
 // settle audits the books against the ledger.

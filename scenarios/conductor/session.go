@@ -22,6 +22,8 @@ import (
 	"github.com/ordbench/ordbench/reports/check"
 	"github.com/ordbench/ordbench/scenarios/conductor/control"
 	"github.com/ordbench/ordbench/system"
+	"github.com/ordbench/ordbench/system/pki"
+	"github.com/ordbench/ordbench/system/telemetry"
 )
 
 const (
@@ -45,6 +47,7 @@ type Session struct {
 	gone      chan struct{} // closed when nothing of the stack is left
 	askOnce   sync.Once
 	closeOnce sync.Once
+	audit     *telemetry.Audit
 	closed    error
 	stop      context.CancelFunc
 	served    chan error
@@ -62,13 +65,18 @@ func Open(ctx context.Context, rt system.Runtime, cfg system.Config, info contro
 			return nil, err
 		}
 	}
-	listener, err := control.Listen(info.ID)
+	audit, err := telemetry.OpenAudit(system.AuditPath(cfg.LogDir), "ordbench", info.ID)
 	if err != nil {
 		return nil, err
+	}
+	listener, err := control.Listen(info.ID)
+	if err != nil {
+		return nil, errors.Join(err, audit.Close())
 	}
 	stack, err := system.Boot(ctx, rt, cfg, log)
 	if err != nil {
 		listener.Close()
+		_ = audit.Close() // why there is no stack says more
 		os.RemoveAll(cfg.Dir)
 		return nil, &BootError{err}
 	}
@@ -76,6 +84,7 @@ func Open(ctx context.Context, rt system.Runtime, cfg system.Config, info contro
 		Info:   info,
 		Stack:  stack,
 		Faults: chaos.New(stack, log),
+		audit:  audit,
 		asked:  make(chan struct{}),
 		gone:   make(chan struct{}),
 		served: make(chan error, 1),
@@ -100,7 +109,7 @@ func (s *Session) Close(ctx context.Context) error {
 		os.RemoveAll(filepath.Join(s.Info.Dir, dataDir))
 		close(s.gone)
 		s.stop()
-		s.closed = errors.Join(s.closed, <-s.served)
+		s.closed = errors.Join(s.closed, <-s.served, s.audit.Close())
 	})
 	return s.closed
 }
@@ -112,14 +121,36 @@ func (s *Session) Status(ctx context.Context) (system.Status, error) {
 
 // Inject injects one fault and returns when its effect is proven.
 func (s *Session) Inject(ctx context.Context, spec chaos.Spec) (chaos.Record, error) {
+	s.audit.Changed(ctx, "fault", slog.String("fault", spec.Fault), slog.String("target", spec.Target))
 	return s.Faults.Inject(ctx, spec)
 }
 
 // Heal undoes every fault that stands.
-func (s *Session) Heal(ctx context.Context) ([]chaos.Record, error) { return s.Faults.Heal(ctx) }
+func (s *Session) Heal(ctx context.Context) ([]chaos.Record, error) {
+	s.audit.Changed(ctx, "heal")
+	return s.Faults.Heal(ctx)
+}
+
+// Token issues a bearer token. Who asks for what is put on record; the token
+// is not.
+func (s *Session) Token(ctx context.Context, want control.TokenRequest) (control.Token, error) {
+	s.audit.Changed(ctx, "token", slog.String("subject", want.User), slog.Any("roles", want.Roles),
+		slog.String("for", want.For.String()), slog.Bool("rotate", want.Rotate))
+	if want.Rotate {
+		if err := s.Stack.RotateKeys(); err != nil {
+			return control.Token{}, err
+		}
+	}
+	token, err := s.Stack.Token(pki.Grant{Subject: want.User, Roles: want.Roles, For: want.For})
+	if err != nil {
+		return control.Token{}, &chaos.UsageError{Message: err.Error()}
+	}
+	return control.Token{Token: token}, nil
+}
 
 // Down asks for the end and returns when nothing of the stack is left.
 func (s *Session) Down(ctx context.Context) error {
+	s.audit.Changed(ctx, "down")
 	s.askOnce.Do(func() { close(s.asked) })
 	select {
 	case <-s.gone:

@@ -125,6 +125,11 @@ func (c *Client) Verify(ctx context.Context) (v Verification, err error) {
 	return v, c.call(ctx, http.MethodPost, "/verify", nil, &v)
 }
 
+// Token asks for a bearer token. A mistake in want is a *chaos.UsageError.
+func (c *Client) Token(ctx context.Context, want TokenRequest) (t Token, err error) {
+	return t, c.call(ctx, http.MethodPost, "/token", want, &t)
+}
+
 // Down ends the stack and returns when everything of it is gone.
 func (c *Client) Down(ctx context.Context) error {
 	return c.call(ctx, http.MethodPost, "/down", nil, nil)

@@ -26,6 +26,7 @@ type Stack interface {
 	Inject(ctx context.Context, spec chaos.Spec) (chaos.Record, error)
 	Heal(ctx context.Context) ([]chaos.Record, error)
 	Verify(ctx context.Context) (Verification, error)
+	Token(ctx context.Context, want TokenRequest) (Token, error)
 	Down(ctx context.Context) error
 }
 
@@ -37,6 +38,19 @@ type Info struct {
 	PID       int       `json:"pid"`
 	StartedAt time.Time `json:"started_at"`
 	Dir       string    `json:"dir"` // where its logs are
+}
+
+// TokenRequest asks for a bearer token.
+type TokenRequest struct {
+	User   string        `json:"user"`
+	Roles  []string      `json:"roles"`
+	For    time.Duration `json:"for"`    // nanoseconds
+	Rotate bool          `json:"rotate"` // make a new key first
+}
+
+// Token is a bearer token for the gateway of a stack.
+type Token struct {
+	Token string `json:"token"`
 }
 
 // Verification is an audit of a stack that may still be at work.

@@ -39,6 +39,10 @@ func (fake) Verify(context.Context) (Verification, error) {
 	return Verification{Outcome: reports.Pass, Orders: reports.Orders{Accepted: 3}}, nil
 }
 
+func (fake) Token(_ context.Context, want TokenRequest) (Token, error) {
+	return Token{want.User + " for " + want.For.String()}, nil
+}
+
 func (f fake) Down(context.Context) error { close(f.down); return nil }
 
 // serve answers as id until the test ends.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ordbench/ordbench/system"
+	"github.com/ordbench/ordbench/system/pki"
 	"github.com/ordbench/ordbench/system/resilience"
 	"github.com/ordbench/ordbench/system/services/gateway"
 	"github.com/ordbench/ordbench/system/services/inventory"
@@ -33,6 +34,10 @@ type Site struct {
 	// Spool is the directory where spans wait, whoever made them: what a
 	// killed process left there is sent by the next that starts.
 	Spool string
+	// Keys is where the public keys of bearer tokens are: a file or a URL.
+	Keys string
+	// Audit is the file for whom was turned away; "": none.
+	Audit string
 	// TrustedProxies may say who a client is.
 	TrustedProxies []string
 }
@@ -42,6 +47,16 @@ func (s Site) tracing(cfg system.Config) telemetry.Tracing {
 		return telemetry.Tracing{}
 	}
 	return telemetry.Tracing{Endpoint: s.Collector, Sample: cfg.Tracing.Sample, Spool: s.Spool}
+}
+
+// clockSkew is how far the clocks of issuer and gateway may be apart.
+const clockSkew = 5 * time.Second
+
+func (s Site) bearer(cfg system.Config) pki.BearerConfig {
+	if !cfg.Patterns.Auth {
+		return pki.BearerConfig{}
+	}
+	return pki.BearerConfig{Keys: s.Keys, Issuer: pki.TokenIssuer, Audience: pki.TokenAudience, Skew: clockSkew}
 }
 
 // Of is the configuration of one replica of a service, which listens on the
@@ -116,6 +131,8 @@ func Of(cfg system.Config, r system.Replica, at Site) any {
 			TrustedProxies: at.TrustedProxies,
 			Grace:          serviceGrace,
 			Tracing:        tracing,
+			Bearer:         at.bearer(cfg),
+			Audit:          at.Audit,
 		}
 	}
 	panic("briefing: no configuration for " + r.Name)

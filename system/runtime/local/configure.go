@@ -11,8 +11,9 @@ import (
 	"github.com/ordbench/ordbench/system/runtime/embedded"
 )
 
-// proxies may say who a client is: whatever is on this machine.
-var proxies = []string{"127.0.0.0/8", "::1/128"}
+// proxies may say who a client is: whatever speaks from this machine's usual
+// address. Its other loopback addresses are strangers.
+var proxies = []string{"127.0.0.1/32", "::1/128"}
 
 // configure writes the configuration of every replica.
 func (f *fleet) configure() error {
@@ -51,6 +52,8 @@ func (f *fleet) config(r system.Replica) any {
 			Database:       f.databasePath,
 			Collector:      f.cfg.Tracing.Endpoint,
 			Spool:          f.spoolDir(),
+			Keys:           system.KeySetPath(f.cfg.Dir),
+			Audit:          system.AuditPath(f.cfg.LogDir),
 			TrustedProxies: proxies,
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ordbench/ordbench/system/lifecycle"
+	"github.com/ordbench/ordbench/system/pki"
 	"github.com/ordbench/ordbench/system/resilience"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
@@ -29,6 +30,8 @@ type Config struct {
 	TrustedProxies []string                 `json:"trusted_proxies"` // CIDRs whose X-Forwarded-For is believed
 	Grace          time.Duration            `json:"grace"`           // for an orderly end
 	Tracing        telemetry.Tracing        `json:"tracing"`
+	Bearer         pki.BearerConfig         `json:"bearer"` // without keys, nobody is asked who he is
+	Audit          string                   `json:"audit"`  // file that refusals are appended to; "": none
 }
 
 // Validate returns every problem of c, joined.
@@ -46,6 +49,8 @@ func (c Config) Validate() error {
 	}
 	problems = append(problems, c.RateLimit.Validate(), c.Breaker.Validate(), c.Tracing.Validate()) // nil does not count
 	problems.Need(c.Timeout > 0, "timeout is not positive: %s", c.Timeout)
+	problems.Need(c.Bearer.Keys == "" || c.Bearer.Issuer != "", "bearer issuer is missing")
+	problems.Need(c.Bearer.Keys == "" || c.Bearer.Audience != "", "bearer audience is missing")
 	problems.Need(c.Grace > 0, "grace is not positive: %s", c.Grace)
 	_, err := parsePrefixes(c.TrustedProxies)
 	problems = append(problems, err)

@@ -28,6 +28,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/ordbench/ordbench/system/endpoint"
+	"github.com/ordbench/ordbench/system/pki"
 	"github.com/ordbench/ordbench/system/resilience"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
@@ -49,6 +50,8 @@ type gateway struct {
 	policy    []string            // RateLimit-Policy
 	breakers  resilience.Breakers // one per dependency
 	metrics   metrics
+	bearer    *pki.Verifier // nil: nobody is asked who he is
+	audit     *telemetry.Audit
 	log       *slog.Logger
 	logged    atomic.Int64 // Unix second of the last failure that was logged
 }
@@ -60,6 +63,12 @@ func newGateway(cfg Config, lim limits, reg prometheus.Registerer, tracer *telem
 		return nil, err
 	}
 	g := &gateway{limits: lim, proxies: trusted, transport: newTransport(cfg.Timeout), tracer: tracer, metrics: newMetrics(reg), log: log}
+	if cfg.Bearer.Keys != "" {
+		g.bearer = pki.NewVerifier(cfg.Bearer)
+	}
+	if g.audit, err = telemetry.OpenAudit(cfg.Audit, component, cfg.Replica); err != nil {
+		return nil, err
+	}
 	g.order = g.dependOn("order", cfg.Orders, cfg)
 	g.inventory = g.dependOn("inventory", cfg.Inventories, cfg)
 	if limit := cfg.RateLimit; limit.Requests > 0 {
@@ -99,6 +108,7 @@ func (g *gateway) guard(dependency string, cfg resilience.BreakerConfig) *resili
 
 // close ends the connections to the dependencies.
 func (g *gateway) close() {
+	_ = g.audit.Close()
 	g.transport.CloseIdleConnections()
 	if g.cache != nil {
 		_ = g.cache.Close()
@@ -128,24 +138,34 @@ func (g *gateway) handler(requests *telemetry.Requests) http.Handler {
 	return mux
 }
 
+// forwardTo asks one question after the other, the cheap ones and those that
+// protect the others first.
 func (g *gateway) forwardTo(u *upstream) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer, client := g.proxies.client(r)
 		if len(r.Header) > g.limits.headers {
 			w.Header().Set("Connection", "close")
-			endpoint.NewProblem(http.StatusRequestHeaderFieldsTooLarge, "headers",
-				fmt.Sprintf("more than %d header fields", g.limits.headers)).Write(w)
+			g.reject(w, r, client, "", &rejection{status: http.StatusRequestHeaderFieldsTooLarge, name: "headers",
+				detail: fmt.Sprintf("more than %d header fields", g.limits.headers)})
 			return
 		}
-		peer, client := g.proxies.client(r)
+		caller, no := g.authenticate(w, r)
+		if no != nil {
+			g.reject(w, r, client, "", no)
+			return
+		}
 		if g.limiter != nil && !g.admit(w, r, client) {
 			return
 		}
-		body, ok := g.limits.readBody(w, r)
-		if !ok {
+		body, no := g.limits.readBody(w, r)
+		if no != nil {
+			w.Header().Set("Connection", "close") // the rest of the body is not waited for
+			g.reject(w, r, client, caller.Subject, no)
 			return
 		}
-		header, ok := g.header(w, r, peer)
-		if !ok {
+		header, no := g.header(w, r, peer, caller)
+		if no != nil {
+			g.reject(w, r, client, caller.Subject, no)
 			return
 		}
 		a, err := u.do(r.Context(), call{method: r.Method, url: r.URL, header: header, body: body})
@@ -154,6 +174,11 @@ func (g *gateway) forwardTo(u *upstream) http.Handler {
 			return
 		}
 		pass(w, r, a)
+		if a.status == http.StatusForbidden { // who may see what is for the service to say
+			g.audit.Refused(r.Context(), telemetry.Refusal{
+				Reason: "forbidden", Status: a.status, Client: client.String(), Subject: caller.Subject, Method: r.Method, Path: r.URL.Path,
+			})
+		}
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/ordbench/ordbench/system/endpoint"
+	"github.com/ordbench/ordbench/system/pki"
 )
 
 // idempotencyKey is spelt in lower case on the way to a service: net/http
@@ -19,7 +20,7 @@ const idempotencyKey = "idempotency-key"
 // header makes the header that is sent on: the client's own fields without
 // those that belong to its connection, and the way it came. What an untrusted
 // peer claims about that way is dropped.
-func (g *gateway) header(w http.ResponseWriter, r *http.Request, peer netip.Addr) (http.Header, bool) {
+func (g *gateway) header(w http.ResponseWriter, r *http.Request, peer netip.Addr, caller pki.Caller) (http.Header, *rejection) {
 	h := make(http.Header, len(r.Header)+2)
 	for k, v := range r.Header {
 		h[k] = v
@@ -36,20 +37,25 @@ func (g *gateway) header(w http.ResponseWriter, r *http.Request, peer netip.Addr
 		}
 	}
 	h["X-Forwarded-For"] = []string{via}
+	// The token stays here: services have no use for it, and nobody should
+	// find one there. They are told for whom the request speaks.
+	delete(h, "Authorization")
+	delete(h, endpoint.SubjectField)
+	if caller.Subject != "" && !caller.Storefront {
+		h[endpoint.SubjectField] = []string{caller.Subject}
+	}
 	if r.Method != http.MethodPost {
-		return h, true
+		return h, nil
 	}
 	keys := h["Idempotency-Key"]
 	delete(h, "Idempotency-Key")
 	switch {
 	case len(keys) > 1:
-		endpoint.NewProblem(http.StatusBadRequest, "idempotency-key", "more than one Idempotency-Key").Write(w)
-		return nil, false
+		return nil, &rejection{status: http.StatusBadRequest, name: "idempotency-key", detail: "more than one Idempotency-Key"}
 	case len(keys) == 0:
 		id, err := uuid.NewV7()
 		if err != nil {
-			endpoint.NewProblem(http.StatusInternalServerError, "random", "no random numbers").Write(w)
-			return nil, false
+			return nil, &rejection{status: http.StatusInternalServerError, name: "random", detail: "no random numbers"}
 		}
 		keys = []string{id.String()}
 	}
@@ -57,7 +63,7 @@ func (g *gateway) header(w http.ResponseWriter, r *http.Request, peer netip.Addr
 	// Told even to a client that sent none: with it, it can repeat a
 	// request whose outcome is unknown.
 	w.Header()["Idempotency-Key"] = keys
-	return h, true
+	return h, nil
 }
 
 // pass gives the client the answer of a service.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/resilience"
 )
 
@@ -39,10 +38,10 @@ func defaultLimits() limits {
 
 // readBody reads the whole body before anything is sent on, so that a slow or
 // broken client costs no service a connection and leaves no doubt whether its
-// request was processed. It answers by itself where it returns false.
-func (l limits) readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
+// request was processed.
+func (l limits) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *rejection) {
 	if r.ContentLength == 0 {
-		return nil, true
+		return nil, nil
 	}
 	var body []byte
 	err := error(&http.MaxBytesError{Limit: l.bodyBytes})
@@ -54,18 +53,14 @@ func (l limits) readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) 
 			body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, l.bodyBytes))
 		}
 	}
-	if err == nil {
-		return body, true
-	}
-	w.Header().Set("Connection", "close") // the rest of the body is not waited for
 	var large *http.MaxBytesError
 	switch {
+	case err == nil:
+		return body, nil
 	case errors.As(err, &large):
-		endpoint.NewProblem(http.StatusRequestEntityTooLarge, "body", fmt.Sprintf("the body is longer than %d bytes", l.bodyBytes)).Write(w)
+		return nil, &rejection{status: http.StatusRequestEntityTooLarge, name: "body", detail: fmt.Sprintf("the body is longer than %d bytes", l.bodyBytes)}
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		endpoint.NewProblem(http.StatusRequestTimeout, "slow", fmt.Sprintf("the body did not arrive within %s", l.bodyWithin)).Write(w)
-	default:
-		endpoint.NewProblem(http.StatusBadRequest, "body", "the body ended early or is malformed").Write(w)
+		return nil, &rejection{status: http.StatusRequestTimeout, name: "slow", detail: fmt.Sprintf("the body did not arrive within %s", l.bodyWithin)}
 	}
-	return nil, false
+	return nil, &rejection{status: http.StatusBadRequest, name: "body", detail: "the body ended early or is malformed"}
 }

@@ -60,6 +60,10 @@ func (a *api) place(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, err)
 		return
 	}
+	if !endpoint.MayActFor(r, req.userID) {
+		a.refuse(w, r, errNotYours)
+		return
+	}
 	placed, err := a.book.place(r.Context(), req, key, time.Now())
 	if err != nil {
 		a.refuse(w, r, err)
@@ -98,6 +102,10 @@ func (a *api) find(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, err)
 		return
 	}
+	if !endpoint.MayActFor(r, order.UserID) {
+		a.refuse(w, r, errNoSuchOrder) // to say more would tell strangers which orders there are
+		return
+	}
 	w.Header().Set("Cache-Control", "no-store")
 	endpoint.WriteJSON(w, http.StatusOK, order)
 }
@@ -115,6 +123,8 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		endpoint.NewProblem(http.StatusRequestEntityTooLarge, "too-large", err.Error()).Write(w)
 	case errors.Is(err, errOtherPayload):
 		endpoint.NewProblem(http.StatusUnprocessableEntity, "idempotency-key", errOtherPayload.Error()).Write(w)
+	case errors.Is(err, errNotYours):
+		endpoint.NewProblem(http.StatusForbidden, "not-yours", errNotYours.Error()).Write(w)
 	case errors.Is(err, errNoSuchOrder):
 		endpoint.NewProblem(http.StatusNotFound, "not-found", err.Error()).Write(w)
 	case errors.Is(err, context.Canceled):

@@ -50,6 +50,7 @@ const (
 var (
 	errOtherPayload = errors.New("the Idempotency-Key was used for another order")
 	errNoSuchOrder  = errors.New("no such order")
+	errNotYours     = errors.New("user_id is not the subject of the token")
 )
 
 // book is the order database.
