@@ -41,6 +41,7 @@ type Result struct {
 	Consumers     []Consumer   `json:"consumers"`
 	Faults        []Fault      `json:"faults"`
 	Series        Series       `json:"series"`
+	Traces        *Traces      `json:"traces,omitempty"`
 	Gates         []GateResult `json:"gates"`
 	Artifacts     []string     `json:"artifacts"`
 	Warnings      []string     `json:"warnings"`
