@@ -24,7 +24,7 @@ func Text(w io.Writer, r *Result, o TextOptions) error {
 	p.width = max(p.width, 60)
 	for _, section := range []func(*page, *Result){
 		verdict, ordersTable, invariantsTable, trafficTable, latencyTable, consumersTable,
-		breakersTable, faultsTable, gatesTable, warnings,
+		breakersTable, tracesTable, faultsTable, gatesTable, warnings,
 	} {
 		section(p, r)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"time"
 )
 
@@ -204,6 +205,10 @@ func (c Config) Slots(comp Component) int {
 	}
 	return 0
 }
+
+// SpoolDir is where the spans of the stack wait, on this machine, until they
+// are sent.
+func (c Config) SpoolDir() string { return filepath.Join(c.Dir, "spans") }
 
 // initial is how many replicas of comp the stack boots with.
 func (c Config) initial(comp Component) int {

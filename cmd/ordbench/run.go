@@ -25,6 +25,7 @@ type runOptions struct {
 	out     string
 	runtime string
 	seed    int64
+	otlp    string
 	set     []string
 	json    bool
 	quiet   bool
@@ -56,6 +57,7 @@ The first Ctrl-C stops the load and reports; the second tears down at once.
 	f.StringVar(&o.runtime, "runtime", "auto", "where the system runs: auto or local")
 	f.Int64Var(&o.seed, "seed", 0, "seed of arrivals and orders, instead of the scenario's")
 	f.StringArrayVar(&o.set, "set", nil, "change one value of the scenario, path=value; may be repeated")
+	f.StringVar(&o.otlp, "otlp-endpoint", "", "URL of an OpenTelemetry collector that gets the traces too")
 	f.BoolVar(&o.json, "json", false, "print result.json instead of the summary")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, only the result")
 	completeRuntimes(cmd)
@@ -95,6 +97,7 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 			Scenario:  s,
 			Runtime:   rt,
 			Out:       o.out,
+			Endpoint:  o.otlp,
 			Command:   commandLine(),
 			Version:   version(),
 			Reporter:  progress,

@@ -25,6 +25,7 @@ type upOptions struct {
 	out     string
 	runtime string
 	listen  string
+	otlp    string
 	set     []string
 	detach  bool
 	id      string
@@ -55,6 +56,7 @@ SCENARIO, the system as that describes it. Data last as long as the stack.`,
 	f.StringVarP(&o.out, "out", "o", defaultOut, "directory for data and logs")
 	f.StringVar(&o.runtime, "runtime", "auto", "where the system runs: auto or local")
 	f.StringVar(&o.listen, "listen", "", "address of the gateway, host:port; a free port by default")
+	f.StringVar(&o.otlp, "otlp-endpoint", "", "URL of an OpenTelemetry collector that gets the traces")
 	f.StringArrayVar(&o.set, "set", nil, "change one value of the scenario, path=value; may be repeated")
 	f.StringVar(&o.id, "id", "", "")
 	_ = f.MarkHidden("id")
@@ -109,6 +111,11 @@ func (o *upOptions) foreground(cmd *cobra.Command, args []string) error {
 		}
 	}()
 	began := time.Now()
+	collector, err := conductor.Collect(ctx, &cfg, nil, o.otlp)
+	if err != nil {
+		return usageError{err}
+	}
+	defer func() { _ = collector.Close() }()
 	session, err := conductor.Open(booting, rt, cfg, control.Info{
 		ID: o.id, Kind: "up", Scenario: name, PID: os.Getpid(), StartedAt: began, Dir: dir,
 	}, slog.New(slog.NewJSONHandler(io.Discard, nil)))
@@ -167,7 +174,7 @@ func (o *upOptions) background(cmd *cobra.Command, args []string) error {
 		return &conductor.OutDirError{Dir: o.out, Err: err}
 	}
 	defer logFile.Close()
-	child := []string{"up", "--id", id, "--out", o.out, "--runtime", o.runtime, "--listen", o.listen, "--no-color"}
+	child := []string{"up", "--id", id, "--out", o.out, "--runtime", o.runtime, "--listen", o.listen, "--otlp-endpoint", o.otlp, "--no-color"}
 	for _, set := range o.set {
 		child = append(child, "--set", set)
 	}

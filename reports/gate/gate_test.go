@@ -21,7 +21,8 @@ func result() *reports.Result {
 		}
 	}
 	return &reports.Result{
-		Run: reports.Run{BootMS: 700, DrainMS: 1500},
+		Run:    reports.Run{BootMS: 700, DrainMS: 1500},
+		Traces: &reports.Traces{Orders: 10_000, Complete: 9_999, CompleteShare: 0.9999},
 		Validity: reports.Validity{
 			Outcome: "valid", SlipP50MS: 0.1, SlipP99MS: 1, SlipMaxMS: 9, ScheduledMet: 0.995,
 		},

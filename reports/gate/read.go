@@ -191,3 +191,14 @@ func runTime(value func(reports.Run) int64) func(scope) reading {
 		return reading{value: float64(ms), samples: 1}
 	}
 }
+
+// tracesComplete is missing where nothing was traced: unknown never passes.
+func tracesComplete(s scope) reading {
+	switch {
+	case s.Traces == nil:
+		return missing("the system was not traced")
+	case s.Traces.Orders == 0:
+		return missing("no order was traced")
+	}
+	return reading{value: s.Traces.CompleteShare, samples: s.Traces.Orders}
+}

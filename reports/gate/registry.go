@@ -41,6 +41,7 @@ func buildRegistry() []Metric {
 	add("faults.detect_time", Milliseconds, after, "from a fault until lag or errors show it", faultTime(func(f reports.Fault) int64 { return f.DetectMS }, unseen))
 	add("faults.recover_time", Milliseconds, after, "from the end of a fault until lag and errors are back at their baseline", faultTime(func(f reports.Fault) int64 { return f.RecoverMS }, unended))
 	add("invariants.broken", Count, whole, "invariants that did not hold", invariantsBroken)
+	add("traces.complete", Share, whole, "share of the orders whose trace has every step and every parent", tracesComplete)
 	add("boot.time", Milliseconds, whole, "until the system was ready", runTime(func(r reports.Run) int64 { return r.BootMS }))
 	add("drain.time", Milliseconds, whole, "from the end of the load until nothing was in flight", runTime(func(r reports.Run) int64 { return r.DrainMS }))
 	return all

@@ -40,7 +40,7 @@ const (
 type Options struct {
 	Now     func() time.Time // nil: time.Now
 	Slowest int              // how many orders are kept with their spans
-	Sample  float64 // share of the requests that are traced, 0 to 1
+	Sample  float64          // share of the requests that are traced, 0 to 1
 	// Inline says that the order service calls the others itself: a tree
 	// then has no steps that messages would begin.
 	Inline bool

@@ -18,6 +18,7 @@ import (
 	"github.com/ordbench/ordbench/reports"
 	"github.com/ordbench/ordbench/reports/check"
 	"github.com/ordbench/ordbench/reports/gate"
+	"github.com/ordbench/ordbench/reports/traces"
 	"github.com/ordbench/ordbench/scenarios"
 	"github.com/ordbench/ordbench/scenarios/conductor/control"
 	"github.com/ordbench/ordbench/system"
@@ -46,6 +47,7 @@ type Options struct {
 	Scenario  *scenarios.Scenario
 	Runtime   system.Runtime
 	Out       string // results go to <Out>/<scenario>/<UTC time>
+	Endpoint  string // URL of another collector that wants the traces; "": none does
 	Command   string // the command line, for the result
 	Version   string // of ordbench, for the result
 	Reporter  Reporter
@@ -80,20 +82,22 @@ func Run(ctx context.Context, o Options) (*reports.Result, string, error) {
 // run is one scenario while it is played.
 type run struct {
 	Options
-	dir      string
-	began    time.Time
-	booted   time.Time
-	start    time.Time // of the first phase: zero of the run's clock
-	session  *Session
-	load     *loadgen.Runner
-	report   *loadgen.Report
-	observed *observation
-	drain    atRest
-	drained  time.Duration // how long the drain took
-	found    check.Judgement
-	done     *completions
-	stopped  bool // interrupted
-	troubles []string
+	dir       string
+	began     time.Time
+	booted    time.Time
+	start     time.Time // of the first phase: zero of the run's clock
+	session   *Session
+	collector *Collector // nil: the system is not traced
+	traces    *traces.Book
+	load      *loadgen.Runner
+	report    *loadgen.Report
+	observed  *observation
+	drain     atRest
+	drained   time.Duration // how long the drain took
+	found     check.Judgement
+	done      *completions
+	stopped   bool // interrupted
+	troubles  []string
 }
 
 func (r *run) play(ctx context.Context) (*reports.Result, error) {
@@ -112,7 +116,7 @@ func (r *run) play(ctx context.Context) (*reports.Result, error) {
 		return nil, err
 	}
 	// Whatever comes, the stack goes. The error is that of the Close below.
-	defer func() { _ = r.session.Close(ctx) }()
+	defer func() { _ = errors.Join(r.session.Close(ctx), r.collector.Close()) }()
 
 	if err := r.drive(ctx); err != nil {
 		return nil, err
@@ -124,6 +128,9 @@ func (r *run) play(ctx context.Context) (*reports.Result, error) {
 	r.tell(Finishing)
 	if err := r.session.Close(ctx); err != nil {
 		result.Warnings = append(result.Warnings, fmt.Sprintf("tear down: %v", err))
+	}
+	if err := r.collector.Close(); err != nil {
+		result.Warnings = append(result.Warnings, err.Error())
 	}
 	if err := reports.Write(r.dir, result); err != nil {
 		return result, fmt.Errorf("write the result: %w", err)
@@ -138,7 +145,13 @@ func (r *run) boot(ctx context.Context, log *slog.Logger) error {
 	defer cancel()
 	stop := context.AfterFunc(channelContext(r.Interrupt), cancel)
 	defer stop()
-	session, err := Open(booting, r.Runtime, r.Scenario.System, control.Info{
+	cfg := r.Scenario.System
+	r.traces = traces.NewBook(traces.Options{Slowest: slowestOrders, Sample: cfg.Tracing.Sample})
+	collector, err := Collect(ctx, &cfg, r.traces, r.Endpoint)
+	if err != nil {
+		return err
+	}
+	session, err := Open(booting, r.Runtime, cfg, control.Info{
 		ID:        NewID(r.Scenario.Name),
 		Kind:      "run",
 		Scenario:  r.Scenario.Name,
@@ -147,12 +160,13 @@ func (r *run) boot(ctx context.Context, log *slog.Logger) error {
 		Dir:       r.dir,
 	}, log)
 	if err != nil {
+		_ = collector.Close() // why there was no boot is what counts
 		if booting.Err() != nil {
 			return ErrInterrupted
 		}
 		return err
 	}
-	r.session = session
+	r.session, r.collector = session, collector
 	r.booted = time.Now()
 	r.event("the stack is up: %s (%s, booted in %s)", session.Stack.URL(), session.Stack.Runtime(), r.booted.Sub(r.began).Round(time.Millisecond))
 	return nil
@@ -271,6 +285,7 @@ func (r *run) tokens() func(user string) (string, error) {
 // settle audits the books against the ledger.
 func (r *run) settle(ctx context.Context) error {
 	r.tell(Auditing)
+	r.collect(ctx)
 	book := check.NewBook(check.Options{})
 	ledger, err := os.Open(filepath.Join(r.dir, ledgerName))
 	if err != nil {
@@ -291,7 +306,7 @@ func (r *run) settle(ctx context.Context) error {
 	r.done = newCompletions(book, r.start, r.report)
 	auditing, cancel := context.WithTimeout(ctx, auditLimit)
 	defer cancel()
-	if closing.AuditErr = r.session.Stack.Audit(auditing, r.done); closing.AuditErr != nil {
+	if closing.AuditErr = r.session.Stack.Audit(auditing, tracedOrders{r.done, r.traces}); closing.AuditErr != nil {
 		r.trouble("audit: %v", closing.AuditErr)
 	}
 	r.found = book.Close(closing)
@@ -327,6 +342,7 @@ func (r *run) result() *reports.Result {
 		Consumers:   m.consumers(),
 		Faults:      m.faults(),
 		Series:      m.series(),
+		Traces:      r.traced(),
 		Artifacts:   artifacts(),
 		Warnings:    r.warnings(),
 	}

@@ -51,17 +51,13 @@ func (f *fleet) config(r system.Replica) any {
 			Inventories:    f.addrs(system.Inventory),
 			Database:       f.databasePath,
 			Collector:      f.cfg.Tracing.Endpoint,
-			Spool:          f.spoolDir(),
+			Spool:          f.cfg.SpoolDir(),
 			Keys:           system.KeySetPath(f.cfg.Dir),
 			Audit:          system.AuditPath(f.cfg.LogDir),
 			TrustedProxies: proxies,
 		})
 	}
 }
-
-// spoolDir is where spans wait, whoever made them: what a killed process left
-// there is sent by the next that starts.
-func (f *fleet) spoolDir() string { return filepath.Join(f.cfg.Dir, "spans") }
 
 // dataDir is where a replica keeps its data: a directory of its own for the
 // infrastructure, that of the databases for services.

@@ -152,7 +152,7 @@ func attribute(list *[]Attribute, b []byte) error {
 			a.Key = v.bytes
 		case num == 2 && v.kind == protowire.BytesType:
 			return fields(v.bytes, func(num protowire.Number, v value) error {
-				was := a
+				was, wasKnown := a, known
 				a.Text, a.Int, a.Double, known = nil, 0, 0, true // one of them: the last
 				switch {
 				case num == 1 && v.kind == protowire.BytesType:
@@ -166,7 +166,7 @@ func attribute(list *[]Attribute, b []byte) error {
 				case num >= 5 && num <= 7 && v.kind == protowire.BytesType, num == 8 && v.kind == protowire.VarintType:
 					known = false // lists, maps, bytes and indices of strings
 				default: // of no meaning here
-					a = was
+					a, known = was, wasKnown
 				}
 				return nil
 			})

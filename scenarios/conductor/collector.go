@@ -1,0 +1,147 @@
+package conductor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ordbench/ordbench/reports"
+	"github.com/ordbench/ordbench/reports/traces"
+	"github.com/ordbench/ordbench/system"
+	"github.com/ordbench/ordbench/system/endpoint"
+	"github.com/ordbench/ordbench/system/telemetry/otlp"
+	"github.com/ordbench/ordbench/system/telemetry/spool"
+)
+
+const (
+	slowestOrders  = 10
+	collectAtLeast = 400 * time.Millisecond // longer than services keep what is drained before they send it
+	collectAtMost  = 5 * time.Second        // for those that still miss something
+	completeTraces = 0.9999                 // below it the report warns
+)
+
+// Collector receives the spans of a stack, judges them, and sends them on if
+// it is asked to.
+type Collector struct {
+	book    *traces.Book    // nil: nobody asks for a judgement
+	forward *otlp.Forwarder // nil: nobody else wants them
+	stop    context.CancelFunc
+	served  chan error
+	once    sync.Once
+	closed  error
+}
+
+// Collect begins to receive the spans of a stack and tells cfg where. It does
+// neither, and returns nil, where the system is not traced. The endpoint is
+// that of another collector that wants them too; "" is none.
+func Collect(ctx context.Context, cfg *system.Config, book *traces.Book, endpointURL string) (*Collector, error) {
+	if !cfg.Patterns.Tracing || book == nil && endpointURL == "" {
+		return nil, nil
+	}
+	c := &Collector{book: book, served: make(chan error, 1)}
+	if endpointURL != "" {
+		var err error
+		if c.forward, err = otlp.NewForwarder(endpointURL); err != nil {
+			return nil, err
+		}
+	}
+	l, err := endpoint.Listen(ctx, "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("receive traces: %w", err)
+	}
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	c.stop = stop
+	go func() { c.served <- otlp.Receiver{Take: c.take}.Serve(serving, l) }()
+	cfg.Tracing.Endpoint = "http://" + l.Addr().String()
+	return c, nil
+}
+
+func (c *Collector) take(request []byte) (rejected int, err error) {
+	if c.forward != nil {
+		c.forward.Send(request)
+	}
+	if c.book != nil {
+		return c.book.Take(request)
+	}
+	return 0, nil
+}
+
+// Recover takes what processes that are gone have left.
+func (c *Collector) Recover(cfg system.Config) error {
+	if c == nil {
+		return nil
+	}
+	return spool.Recover(cfg.SpoolDir(), func(head, spans []byte) error {
+		_, err := c.take(append(head, spans...))
+		return err
+	})
+}
+
+// Close ends the receiving, and sends on what waits. It may be called twice;
+// the second call returns what the first did.
+func (c *Collector) Close() error {
+	if c == nil {
+		return nil
+	}
+	c.once.Do(func() {
+		c.stop()
+		c.closed = <-c.served
+		if c.forward != nil {
+			c.closed = errors.Join(c.closed, c.forward.Close())
+		}
+	})
+	return c.closed
+}
+
+// collect waits until the spans of a system at rest are there, those of
+// processes that are gone too.
+func (r *run) collect(ctx context.Context) {
+	if r.collector == nil {
+		return
+	}
+	if err := r.collector.Recover(r.session.Stack.Config()); err != nil {
+		r.trouble("recover spans: %v", err)
+	}
+	look := time.NewTicker(collectAtLeast)
+	defer look.Stop()
+	last := time.NewTimer(collectAtMost)
+	defer last.Stop()
+	for {
+		select {
+		case <-look.C:
+			if r.traces.Waiting() == 0 {
+				return
+			}
+		case <-last.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// traced is what the traces tell, and nil where there are none.
+func (r *run) traced() *reports.Traces {
+	if r.collector == nil {
+		return nil
+	}
+	found := r.traces.Close()
+	if found.Orders > 0 && found.CompleteShare < completeTraces {
+		r.trouble("the trace of %d of %d orders is not whole: traces.incomplete in result.json has the first of them",
+			found.Orders-found.Complete, found.Orders)
+	}
+	return found
+}
+
+// tracedOrders hands the orders of an audit to the judge of traces too.
+type tracedOrders struct {
+	system.Auditor
+	book *traces.Book
+}
+
+func (t tracedOrders) Order(row system.OrderRow) error {
+	t.book.Order(row.ID, row.Status)
+	return t.Auditor.Order(row)
+}

@@ -1,0 +1,345 @@
+package spool
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ordbench/ordbench/system/telemetry/otlp"
+)
+
+// dirEnv makes this test binary a process that fills a spool and waits to be
+// killed: what a process leaves can only be seen if it is gone.
+const dirEnv = "ORDBENCH_TEST_SPOOL"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(dirEnv); dir != "" {
+		if err := fill(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// Spans 1 to ended of the process that is killed have ended, as many more
+// have only begun.
+const ended = 1000
+
+func fill(dir string) error {
+	s, err := Open(dir, "victim", resource("victim"))
+	if err != nil {
+		return err
+	}
+	for n := range 2 * ended {
+		begin(s, n+1)
+		if n < ended {
+			finish(s, n+1)
+		}
+	}
+	fmt.Println("full")
+	os.Stdin.Read(make([]byte, 1))
+	return nil
+}
+
+func resource(service string) []byte {
+	return otlp.AppendText(nil, otlp.OfResource, "service.name", service)
+}
+
+func spanID(n int) (id otlp.SpanID) {
+	binary.BigEndian.PutUint64(id[:], uint64(n))
+	return id
+}
+
+func begun(n int) []byte {
+	return otlp.AppendStart(nil, otlp.TraceID{1}, spanID(n), otlp.SpanID{}, fmt.Sprint("span ", n), otlp.Internal, uint64(n))
+}
+
+func begin(s *Spool, n int) { s.Begin(spanID(n), uint64(n), begun(n)) }
+
+func finish(s *Spool, n int) {
+	s.Finish(spanID(n), uint64(n+1), otlp.AppendEnd(begun(n), uint64(n+1), 0, ""))
+}
+
+// collected is what a collector was sent.
+type collected struct {
+	spans       map[int]int // how often, by number
+	interrupted map[int]uint64
+	services    map[string]bool
+}
+
+func newCollected() *collected {
+	return &collected{spans: map[int]int{}, interrupted: map[int]uint64{}, services: map[string]bool{}}
+}
+
+func (c *collected) send(head, spans []byte) error {
+	var scanner otlp.Scanner
+	_, err := scanner.Scan(append(head, spans...), func(r *otlp.Resource, s *otlp.Span) error {
+		n := int(binary.BigEndian.Uint64(s.ID[:]))
+		c.spans[n]++
+		c.services[string(r.Text("service.name"))] = true
+		if s.Int(Interrupted) != 0 {
+			if s.Status != otlp.StatusError {
+				return fmt.Errorf("span %d was interrupted and has status %d", n, s.Status)
+			}
+			c.interrupted[n] = s.End
+		}
+		return nil
+	})
+	return err
+}
+
+func files(t *testing.T, dir string) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func TestDrainSendsEachSpanOnce(t *testing.T) {
+	for _, kind := range []string{"file", "memory"} {
+		t.Run(kind, func(t *testing.T) {
+			dir := ""
+			if kind == "file" {
+				dir = t.TempDir()
+			}
+			s, err := Open(dir, "order-0", resource("order"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := newCollected()
+			if err := s.Drain(got.send); err != nil || len(got.spans) != 0 {
+				t.Errorf("drained %d of an empty spool, %v", len(got.spans), err)
+			}
+			for round := range 3 {
+				for n := range 100 {
+					begin(s, 1+round*100+n)
+					finish(s, 1+round*100+n)
+				}
+				away := errors.New("the collector is away")
+				if err := s.Drain(func(_, _ []byte) error { return away }); !errors.Is(err, away) {
+					t.Errorf("drained: %v", err)
+				}
+				begin(s, 1000+round)
+				finish(s, 1000+round)
+				if err := s.Drain(got.send); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if len(got.spans) != 303 || len(got.interrupted) != 0 || !got.services["order"] {
+				t.Errorf("%d spans of 303, %d interrupted, of %v", len(got.spans), len(got.interrupted), got.services)
+			}
+			for n, times := range got.spans {
+				if times != 1 {
+					t.Errorf("span %d was sent %d times", n, times)
+				}
+			}
+			if err := errors.Join(s.Close(), s.Close()); err != nil {
+				t.Error(err)
+			}
+			if dir != "" && len(files(t, dir)) != 0 {
+				t.Errorf("left %v", files(t, dir))
+			}
+			finish(s, 1) // after the end: lost, and counted
+			if s.Lost() != 1 {
+				t.Errorf("lost %d, want 1", s.Lost())
+			}
+		})
+	}
+}
+
+func TestKilledProcessLosesNoSpan(t *testing.T) {
+	dir := t.TempDir()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), dirEnv+"="+dir)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || said != "full\n" {
+		t.Fatalf("the process said %q, %v", said, err)
+	}
+	got := newCollected()
+	if err := Recover(dir, got.send); err != nil || len(got.spans) != 0 {
+		t.Fatalf("recovered %d spans of a process that is alive, %v", len(got.spans), err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // killed
+	away := errors.New("the collector is away")
+	if err := Recover(dir, func(_, _ []byte) error { return away }); !errors.Is(err, away) {
+		t.Fatalf("recovered: %v", err)
+	}
+	for range 2 { // the second finds nothing
+		if err := Recover(dir, got.send); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := 1; n <= 2*ended; n++ {
+		if got.spans[n] != 1 {
+			t.Fatalf("span %d came %d times", n, got.spans[n])
+		}
+		end, interrupted := got.interrupted[n]
+		if interrupted != (n > ended) {
+			t.Fatalf("span %d interrupted: %t", n, interrupted)
+		}
+		if interrupted && end != 2*ended { // its last sign of life
+			t.Fatalf("span %d is said to have ended at %d", n, end)
+		}
+	}
+	if !got.services["victim"] || len(files(t, dir)) != 0 {
+		t.Errorf("services %v, left %v", got.services, files(t, dir))
+	}
+}
+
+// A process that dies between the two notes of an end has ended the span.
+func TestSpanIsNotInterruptedIfItsEndIsThere(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(dir, "order-0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	begin(s, 1)
+	s.Finish(spanID(2), 3, otlp.AppendEnd(begun(1), 2, 0, "")) // the slot of 1 stays taken
+	file, err := os.ReadFile(s.path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, err := read(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := newCollected()
+	if err := got.send(otlp.AppendRequest(nil, left.resource, "", "", len(left.spans)), left.spans); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[int]int{1: 1}, got.spans); diff != "" || len(got.interrupted) != 0 {
+		t.Errorf("interrupted %v, spans (-want +got):\n%s", got.interrupted, diff)
+	}
+}
+
+func TestFullSpoolCountsWhatItLoses(t *testing.T) {
+	s, err := Open("", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	woken, kept := false, 0
+	for n := 1; s.Lost() < 10; n++ {
+		begin(s, n)
+		finish(s, n)
+		kept = n
+		select {
+		case <-s.Wake():
+			woken = true
+		default:
+		}
+	}
+	got := newCollected()
+	if err := s.Drain(got.send); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.spans) != kept-10 || !woken {
+		t.Errorf("%d spans kept of %d, woken: %t", len(got.spans), kept, woken)
+	}
+}
+
+func TestMoreSpansThanSlotsAreKeptOnceTheyEnd(t *testing.T) {
+	s, err := Open("", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for n := range slots + 100 {
+		begin(s, n+1)
+	}
+	for n := range slots + 100 {
+		finish(s, n+1)
+	}
+	got := newCollected()
+	if err := s.Drain(got.send); err != nil || len(got.spans) != slots+100 || len(s.free) != slots {
+		t.Errorf("%d spans, %d free slots, %v", len(got.spans), len(s.free), err)
+	}
+}
+
+func TestRecoverLeavesAloneWhatIsNoSpool(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "x"+suffix)
+	if err := os.WriteFile(path, []byte("no spool"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Recover(dir, newCollected().send); !errors.Is(err, errNotASpool) {
+		t.Errorf("%v", err)
+	}
+	if len(files(t, dir)) != 1 {
+		t.Error("it is gone")
+	}
+	if err := Recover(filepath.Join(dir, "[absent"), newCollected().send); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whatever a file holds, it is read or refused, and what is read is OTLP.
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(magic), uint64(0), uint64(0), uint32(0), uint32(0), []byte{})
+	span := otlp.AppendSpan(nil, begun(1))
+	f.Add([]byte(magic), uint64(len(span)), uint64(1)<<40, uint32(3), uint32(len(begun(1))), span)
+	f.Fuzz(func(t *testing.T, head []byte, used0, used1 uint64, resourceSize, slot uint32, content []byte) {
+		file := make([]byte, fileSize)
+		copy(file[magicAt:usedAt], head)
+		binary.NativeEndian.PutUint64(file[usedAt:], used0)
+		binary.NativeEndian.PutUint64(file[usedAt+8:], used1)
+		binary.NativeEndian.PutUint32(file[resourceAt:], resourceSize)
+		binary.NativeEndian.PutUint32(file[slotAt(0):], slot)
+		copy(file[slotAt(0)+4:slotAt(1)], content)
+		copy(file[halfAt(0):], content)
+		left, err := read(file)
+		if err != nil {
+			return
+		}
+		var scanner otlp.Scanner
+		if _, err := scanner.Scan(append(otlp.AppendRequest(nil, nil, "", "", len(left.spans)), left.spans...), func(*otlp.Resource, *otlp.Span) error { return nil }); err != nil {
+			t.Fatalf("what was left is no request: %v", err)
+		}
+	})
+}
+
+func BenchmarkBeginAndFinish(b *testing.B) {
+	s, err := Open(b.TempDir(), "order-0", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	b.ReportAllocs()
+	first, whole := begun(1), otlp.AppendEnd(begun(1), 2, 0, "")
+	n := 0
+	for b.Loop() {
+		n++
+		s.Begin(spanID(n), 1, first)
+		s.Finish(spanID(n), 2, whole)
+		if n%1000 == 0 {
+			_ = s.Drain(func(_, _ []byte) error { return nil })
+		}
+	}
+}
