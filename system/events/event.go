@@ -127,3 +127,12 @@ func (e Event) Validate() error {
 	}
 	return errors.Join(problems...)
 }
+
+// IDs are those of batch, in its order.
+func IDs(batch []Event) []string {
+	ids := make([]string, len(batch))
+	for i := range batch {
+		ids[i] = batch[i].EventID
+	}
+	return ids
+}

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,6 +25,7 @@ import (
 	"github.com/ordbench/ordbench/system/services/notification"
 	"github.com/ordbench/ordbench/system/services/order"
 	"github.com/ordbench/ordbench/system/services/payment"
+	"github.com/ordbench/ordbench/system/store/storetest"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(storetest.Main(m))
 }
 
 // serveOrder runs until standard input ends, so it cannot outlive the test.
@@ -77,44 +77,56 @@ type replica struct {
 	kill func()       // SIGKILL; only of a process of its own
 }
 
-// prepare is a stack of which nothing runs but the broker.
+// prepare is a stack of which nothing runs but the broker. Its books are
+// files.
 func prepare(t testing.TB) *stack {
+	t.Helper()
+	return prepareOn(t, storetest.SQLite)
+}
+
+// prepareOn is a stack with books of a kind.
+func prepareOn(t testing.TB, kind string) *stack {
 	t.Helper()
 	c, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	dir := t.TempDir()
 	return &stack{
 		brokers: c.ListenAddrs(),
 		order: order.Config{
 			Replica: "order-0", Listen: reserve(t), Admin: reserve(t), Brokers: c.ListenAddrs(),
-			Database: filepath.Join(dir, "orders.db"), Partitions: 8,
+			Database: storetest.Path(t, kind), Partitions: 8,
 			Outbox: true, Inbox: true, Grace: 10 * time.Second,
 		},
 		inventory: inventory.Config{
 			Replica: "inventory-0", Listen: reserve(t), Admin: reserve(t), Brokers: c.ListenAddrs(),
-			Database: filepath.Join(dir, "inventory.db"), Partitions: 8,
+			Database: storetest.Path(t, kind), Partitions: 8,
 			Work: 100 * time.Microsecond, Inbox: true, SKUs: 10, Stock: 100_000, Grace: 10 * time.Second,
 		},
 		payment: payment.Config{
 			Replica: "payment-0", Listen: reserve(t), Admin: reserve(t), Brokers: c.ListenAddrs(),
-			Database: filepath.Join(dir, "payment.db"), Partitions: 8,
+			Database: storetest.Path(t, kind), Partitions: 8,
 			Inbox: true, Provider: payment.ProviderConfig{Seed: 1, Work: 100 * time.Microsecond}, Grace: 10 * time.Second,
 		},
 		notification: notification.Config{
 			Replica: "notification-0", Listen: reserve(t), Admin: reserve(t), Brokers: c.ListenAddrs(),
-			Database: filepath.Join(dir, "notification.db"), Partitions: 8,
+			Database: storetest.Path(t, kind), Partitions: 8,
 			Inbox: true, Grace: 10 * time.Second,
 		},
 	}
 }
 
-// boot is a stack that is ready.
+// boot is a stack that is ready. Its books are files.
 func boot(t testing.TB, adjust func(*stack)) *stack {
 	t.Helper()
-	s := prepare(t)
+	return bootOn(t, storetest.SQLite, adjust)
+}
+
+// bootOn is a stack that is ready, with books of a kind.
+func bootOn(t testing.TB, kind string, adjust func(*stack)) *stack {
+	t.Helper()
+	s := prepareOn(t, kind)
 	if adjust != nil {
 		adjust(s)
 	}

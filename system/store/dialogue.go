@@ -60,11 +60,27 @@ const (
 )
 
 func (d *dialogue) exec(q string, args []any) (sql.Result, error) {
-	tag, err := d.send(&statement{server{}.sql(q), args}, nil)
+	tags, err := d.send(nil, statement{server{}.sql(q), args})
 	if err != nil {
 		return nil, err
 	}
-	return driver.RowsAffected(tag.RowsAffected()), nil
+	return driver.RowsAffected(tags[0].RowsAffected()), nil
+}
+
+func (d *dialogue) execEach(q string, args [][]any) ([]int64, error) {
+	text, all := server{}.sql(q), make([]statement, len(args))
+	for i := range args {
+		all[i] = statement{text, args[i]}
+	}
+	tags, err := d.send(nil, all...)
+	if err != nil {
+		return nil, err
+	}
+	changed := make([]int64, len(tags))
+	for i := range tags {
+		changed[i] = tags[i].RowsAffected()
+	}
+	return changed, nil
 }
 
 func (d *dialogue) later(q string, args []any) error {
@@ -73,7 +89,7 @@ func (d *dialogue) later(q string, args []any) error {
 }
 
 func (d *dialogue) query(q string, args []any) (*sql.Rows, error) {
-	if _, err := d.send(nil, nil); err != nil {
+	if _, err := d.send(nil); err != nil {
 		return nil, err
 	}
 	rows, err := d.conn.QueryContext(d.ctx, server{}.sql(q), args...)
@@ -81,7 +97,7 @@ func (d *dialogue) query(q string, args []any) (*sql.Rows, error) {
 }
 
 func (d *dialogue) row(q string, args []any) *sql.Row {
-	if _, err := d.send(nil, nil); err != nil {
+	if _, err := d.send(nil); err != nil {
 		return d.refuse(err)
 	}
 	return d.conn.QueryRowContext(d.ctx, server{}.sql(q), args...)
@@ -105,11 +121,11 @@ func (d *dialogue) firstTimes(consumer string, eventIDs []string) ([]bool, error
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
 	added := make(map[string]bool, len(ids))
-	_, err := d.send(&statement{insertInbox, []any{consumer, ids}}, func(rows pgx.Rows) error {
+	_, err := d.send(func(rows pgx.Rows) error {
 		var id string
 		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { added[id] = true; return nil })
 		return err
-	})
+	}, statement{insertInbox, []any{consumer, ids}})
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +152,7 @@ func (d *dialogue) markPublished(ids []int64, at int64) error {
 }
 
 func (d *dialogue) exclude(word string) error {
-	_, err := d.send(&statement{lockWord, []any{advisory(word)}}, nil)
+	_, err := d.send(nil, statement{lockWord, []any{advisory(word)}})
 	return err
 }
 
@@ -161,10 +177,10 @@ func (d *dialogue) commit() error {
 		}
 		d.kept = append(d.kept, statement{insertOutbox, []any{ids, topics, keys, payloads, ats, traces}})
 	}
-	tag, err := d.send(&statement{text: "COMMIT"}, nil)
+	tags, err := d.send(nil, statement{text: "COMMIT"})
 	var refused *pgconn.PgError
 	switch {
-	case err == nil && tag.String() != "COMMIT":
+	case err == nil && tags[0].String() != "COMMIT":
 		return errors.New("commit: a statement failed, and the server rolled back")
 	case err == nil:
 		return nil
@@ -186,41 +202,38 @@ func (d *dialogue) rollback() error {
 		}
 		return nil
 	}
-	_, err := d.send(&statement{text: "ROLLBACK"}, nil)
+	_, err := d.send(nil, statement{text: "ROLLBACK"})
 	return err
 }
 
-// send sends all that is kept and then last, in one go, and returns what last
-// did; rows, if it is there, reads what last returned.
-func (d *dialogue) send(last *statement, rows func(pgx.Rows) error) (pgconn.CommandTag, error) {
-	var tag pgconn.CommandTag
+// send sends all that is kept and then last, in one go, and returns what each
+// of last did; rows, if it is there, reads what the very last returned.
+func (d *dialogue) send(rows func(pgx.Rows) error, last ...statement) ([]pgconn.CommandTag, error) {
 	var batch pgx.Batch
 	if !d.begun {
 		batch.Queue(begin)
 	}
-	for _, s := range d.kept {
+	for _, s := range append(d.kept, last...) {
 		batch.Queue(s.text, s.args...)
-	}
-	if last != nil {
-		batch.Queue(last.text, last.args...)
 	}
 	d.kept = nil
 	if batch.Len() == 0 {
-		return tag, nil
+		return nil, nil
 	}
+	tags := make([]pgconn.CommandTag, batch.Len())
 	err := d.conn.Raw(func(c any) error {
 		conn := c.(*stdlib.Conn).Conn()
 		answers := conn.SendBatch(d.ctx, &batch)
 		var err error
-		for n := batch.Len(); n > 0 && err == nil; n-- {
-			if n == 1 && rows != nil {
+		for i := 0; i < len(tags) && err == nil; i++ {
+			if i == len(tags)-1 && rows != nil {
 				var r pgx.Rows
 				if r, err = answers.Query(); err == nil {
 					err = rows(r)
 				}
 				continue
 			}
-			if tag, err = answers.Exec(); err == nil {
+			if tags[i], err = answers.Exec(); err == nil {
 				d.begun = true
 			}
 		}
@@ -233,5 +246,5 @@ func (d *dialogue) send(last *statement, rows func(pgx.Rows) error) (pgconn.Comm
 	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {
 		d.broken = true
 	}
-	return tag, err
+	return tags[len(tags)-len(last):], err
 }

@@ -23,6 +23,7 @@ type Tx struct {
 // PostgreSQL do differently there.
 type session interface {
 	exec(q string, args []any) (sql.Result, error)
+	execEach(q string, args [][]any) (changed []int64, err error)
 	// later is exec for whom the result is of no use. A server may be told of
 	// it with what comes next.
 	later(q string, args []any) error
@@ -60,6 +61,16 @@ func (tx *Tx) Exec(q string, args ...any) (sql.Result, error) {
 	}
 	res, err := tx.s.exec(q, args)
 	return res, tx.note(err)
+}
+
+// ExecEach is Exec once for each of args, in order and all in one go, and
+// returns how many rows each changed.
+func (tx *Tx) ExecEach(q string, args [][]any) (changed []int64, err error) {
+	if err := tx.open(); err != nil || len(args) == 0 {
+		return nil, err
+	}
+	changed, err = tx.s.execEach(q, args)
+	return changed, tx.note(err)
 }
 
 // Defer is Exec where nobody asks what came of it. A server is told of many

@@ -188,6 +188,20 @@ func (w *writer) exec(q string, args []any) (sql.Result, error) {
 	return stmt.Exec(args...)
 }
 
+func (w *writer) execEach(q string, args [][]any) ([]int64, error) {
+	changed := make([]int64, len(args))
+	for i := range args {
+		res, err := w.exec(q, args[i])
+		if err != nil {
+			return nil, err
+		}
+		if changed[i], err = res.RowsAffected(); err != nil {
+			return nil, err
+		}
+	}
+	return changed, nil
+}
+
 // later is now: there is no way to a file that could be saved.
 func (w *writer) later(q string, args []any) error {
 	_, err := w.exec(q, args)
@@ -231,16 +245,12 @@ func (w *writer) enqueue(m Message, at int64) error {
 func (w *writer) firstTimes(consumer string, eventIDs []string) ([]bool, error) {
 	first := make([]bool, len(eventIDs))
 	for i, id := range eventIDs {
-		res, err := w.exec(`INSERT INTO inbox (consumer, event_id) VALUES (?, ?)
-			ON CONFLICT (consumer, event_id) DO NOTHING`, []any{consumer, id})
+		n, err := w.execEach(`INSERT INTO inbox (consumer, event_id) VALUES (?, ?)
+			ON CONFLICT (consumer, event_id) DO NOTHING`, [][]any{{consumer, id}})
 		if err != nil {
 			return nil, fmt.Errorf("event %s: %w", id, err)
 		}
-		n, err := res.RowsAffected()
-		if err != nil {
-			return nil, fmt.Errorf("event %s: %w", id, err)
-		}
-		first[i] = n == 1
+		first[i] = n[0] == 1
 	}
 	return first, nil
 }

@@ -39,15 +39,7 @@ var schema = []string{
 const (
 	insertStock = `INSERT INTO stock (sku, initial, available, reserved, sold)
 		VALUES (?, ?, ?, 0, 0) ON CONFLICT (sku) DO NOTHING`
-	selectStock = `SELECT initial, available, reserved, sold FROM stock WHERE sku = ?`
-	// Read, compared and changed in one statement: no reader in between.
-	reserveStock = `UPDATE stock SET available = available - ?, reserved = reserved + ?
-		WHERE sku = ? AND available >= ?`
-	// Unconditional: what was reserved for an order is there to be sold or
-	// given back, and if it is done twice, the books have to show it.
-	sellStock    = `UPDATE stock SET reserved = reserved - ?, sold = sold + ? WHERE sku = ?`
-	releaseStock = `UPDATE stock SET reserved = reserved - ?, available = available + ? WHERE sku = ?`
-
+	selectStock    = `SELECT initial, available, reserved, sold FROM stock WHERE sku = ?`
 	insertMovement = `INSERT INTO movements (order_id, event_id, sku, kind, quantity, at) VALUES (?, ?, ?, ?, ?, ?)`
 )
 
@@ -95,7 +87,7 @@ func (s *stock) seed(ctx context.Context, n int, units int64) error {
 	}
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		for i := range n {
-			if _, err := tx.Exec(insertStock, events.SKU(i+1), units, units); err != nil {
+			if err := tx.Defer(insertStock, events.SKU(i+1), units, units); err != nil {
 				return err
 			}
 		}
@@ -142,22 +134,27 @@ func (s *stock) apply(ctx context.Context, batch []events.Event, now time.Time) 
 	var out tally
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		out = tally{}
-		for _, e := range batch {
-			if s.inbox {
-				first, err := tx.FirstTime(events.InventoryGroup, e.EventID)
-				if err != nil {
-					return err
-				}
-				if !first {
-					out.repeated++
-					continue
-				}
+		var first []bool
+		if s.inbox {
+			var err error
+			if first, err = tx.FirstTimes(events.InventoryGroup, events.IDs(batch)); err != nil {
+				return err
 			}
-			if err := out.apply(tx, e, now); err != nil {
+		}
+		shelf, err := reach(tx, batch)
+		if err != nil {
+			return err
+		}
+		for i, e := range batch {
+			if s.inbox && !first[i] {
+				out.repeated++
+				continue
+			}
+			if err := out.apply(tx, shelf, e, now); err != nil {
 				return fmt.Errorf("order %s: %w", e.OrderID, err)
 			}
 		}
-		return nil
+		return shelf.write(tx)
 	})
 	if err != nil {
 		return tally{}, fmt.Errorf("apply %d events to the stock: %w", len(batch), err)
@@ -166,16 +163,16 @@ func (s *stock) apply(ctx context.Context, batch []events.Event, now time.Time) 
 }
 
 // apply does what one event asks for, and counts it.
-func (out *tally) apply(tx *store.Tx, e events.Event, now time.Time) error {
+func (out *tally) apply(tx *store.Tx, shelf shelf, e events.Event, now time.Time) error {
 	switch e.Type {
 	case events.PaymentCaptured:
 		out.sold++
-		return settle(tx, e, sell, sellStock, now)
+		return settle(tx, e, sell, shelf.sell, now)
 	case events.PaymentDeclined:
 		out.released++
-		return settle(tx, e, release, releaseStock, now)
+		return settle(tx, e, release, shelf.release, now)
 	}
-	lack, err := take(tx, e, now)
+	lack, err := take(tx, shelf, e, now)
 	if err != nil {
 		return err
 	}
@@ -188,11 +185,9 @@ func (out *tally) apply(tx *store.Tx, e events.Event, now time.Time) error {
 }
 
 // settle ends the reservation of every item of the order.
-func settle(tx *store.Tx, e events.Event, kind, change string, now time.Time) error {
+func settle(tx *store.Tx, e events.Event, kind string, change func(events.Item), now time.Time) error {
 	for _, item := range e.Items {
-		if _, err := tx.Exec(change, item.Quantity, item.Quantity, item.SKU); err != nil {
-			return err
-		}
+		change(item)
 		if err := move(tx, e, item.SKU, kind, item.Quantity, now); err != nil {
 			return err
 		}
@@ -202,29 +197,13 @@ func settle(tx *store.Tx, e events.Event, kind, change string, now time.Time) er
 
 // move writes down what an event did to the stock.
 func move(tx *store.Tx, e events.Event, sku, kind string, units int64, now time.Time) error {
-	_, err := tx.Exec(insertMovement, e.OrderID, e.EventID, sku, kind, units, now.UnixMicro())
-	return err
+	return tx.Defer(insertMovement, e.OrderID, e.EventID, sku, kind, units, now.UnixMicro())
 }
 
-// take reserves every item of the order, or none: then lack says what was not
-// there.
-func take(tx *store.Tx, o events.Event, now time.Time) (lack string, err error) {
-	for i, item := range o.Items {
-		there, err := shift(tx, item.SKU, item.Quantity)
-		if err != nil {
-			return "", err
-		}
-		if there {
-			continue
-		}
-		for _, taken := range o.Items[:i] {
-			if _, err := shift(tx, taken.SKU, -taken.Quantity); err != nil {
-				return "", err
-			}
-		}
-		if lack, err = shortage(tx, item); err != nil {
-			return "", err
-		}
+// take reserves every item of the order, or none: then lack says for people
+// what was not there.
+func take(tx *store.Tx, shelf shelf, o events.Event, now time.Time) (lack string, err error) {
+	if item, lack := shelf.reserve(o.Items); lack != "" {
 		return lack, move(tx, o, item.SKU, reject, 0, now)
 	}
 	for _, item := range o.Items {
@@ -233,30 +212,6 @@ func take(tx *store.Tx, o events.Event, now time.Time) (lack string, err error) 
 		}
 	}
 	return "", nil
-}
-
-// shift moves units from available to reserved if they are there; negative
-// units go back.
-func shift(tx *store.Tx, sku string, units int64) (there bool, err error) {
-	res, err := tx.Exec(reserveStock, units, units, sku, units)
-	if err != nil {
-		return false, err
-	}
-	n, err := res.RowsAffected()
-	return n == 1, err
-}
-
-// shortage says for people why an item cannot be had.
-func shortage(tx *store.Tx, item events.Item) (string, error) {
-	var a article
-	err := tx.QueryRow(selectStock, item.SKU).Scan(&a.Initial, &a.Available, &a.Reserved, &a.Sold)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return fmt.Sprintf("%s: %s", item.SKU, errNoSuchSKU), nil
-	case err != nil:
-		return "", err
-	}
-	return fmt.Sprintf("%s: %d wanted, %d available", item.SKU, item.Quantity, a.Available), nil
 }
 
 // answer promises to publish what became of the order.

@@ -70,19 +70,24 @@ func (b *mailbox) send(ctx context.Context, batch []events.Event, now time.Time)
 	var out tally
 	err := b.db.Write(ctx, func(tx *store.Tx) error {
 		out = tally{sent: map[string]int{}}
-		for _, e := range batch {
-			kind := kinds[e.Type]
-			if b.inbox {
-				first, err := tx.FirstTime(events.NotificationGroup, e.OrderID+" "+kind)
-				if err != nil {
-					return err
-				}
-				if !first {
-					out.repeated++
-					continue
-				}
+		var first []bool
+		if b.inbox {
+			told := make([]string, len(batch))
+			for i, e := range batch {
+				told[i] = e.OrderID + " " + kinds[e.Type]
 			}
-			if _, err := tx.Exec(insertNotification, e.OrderID, e.UserID, kind, e.EventID, now.UnixMicro()); err != nil {
+			var err error
+			if first, err = tx.FirstTimes(events.NotificationGroup, told); err != nil {
+				return err
+			}
+		}
+		for i, e := range batch {
+			if b.inbox && !first[i] {
+				out.repeated++
+				continue
+			}
+			kind := kinds[e.Type]
+			if err := tx.Defer(insertNotification, e.OrderID, e.UserID, kind, e.EventID, now.UnixMicro()); err != nil {
 				return fmt.Errorf("order %s: %w", e.OrderID, err)
 			}
 			out.sent[kind]++

@@ -79,6 +79,14 @@ type receipt struct {
 	event    store.Message // order.created, for who has no outbox; empty if replayed
 }
 
+// After a commit without an answer the same request is made again, under the
+// same key, which finds the order if it is there: so the client is not told
+// "maybe" because a connection broke.
+const (
+	askAgain = 50 * time.Millisecond // at first, and twice as long each time
+	askLimit = time.Second
+)
+
 // place writes the order in one transaction, with its event if the outbox is
 // on, and returns when both are on disk. A key that is known gives back the
 // order it stands for; with another request behind it, errOtherPayload.
@@ -99,7 +107,7 @@ func (b *book) place(ctx context.Context, r request, key string, now time.Time) 
 	print, micros := r.fingerprint(items), now.UnixMicro()
 
 	var out receipt
-	err = b.db.Write(ctx, func(tx *store.Tx) error {
+	write := func(tx *store.Tx) error {
 		out = receipt{id: event.Key, event: event}
 		res, err := tx.Exec(insertOrder, out.id, key, print, r.userID, int64(r.total), string(items), string(Pending), micros, micros)
 		if err != nil {
@@ -121,10 +129,27 @@ func (b *book) place(ctx context.Context, r request, key string, now time.Time) 
 		if first != print {
 			return errOtherPayload
 		}
+		// It is ours if we ask again because the commit had no answer.
+		out.replayed = out.id != event.Key
 		return nil
-	})
+	}
+	err = b.db.Write(ctx, write)
+	for pause := askAgain; errors.Is(err, store.ErrUnknown) && pause <= askLimit; pause *= 2 {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return receipt{}, fmt.Errorf("place order: %w", err)
+		}
+		again := b.db.Write(ctx, write)
+		if again == nil || errors.Is(again, errOtherPayload) {
+			err = again
+		}
+	}
 	if err != nil {
 		return receipt{}, fmt.Errorf("place order: %w", err)
+	}
+	if !out.replayed {
+		out.event = event
 	}
 	return out, nil
 }
@@ -205,27 +230,29 @@ func (b *book) apply(ctx context.Context, batch []events.Event, now time.Time) (
 	var out applied
 	err := b.db.Write(ctx, func(tx *store.Tx) error {
 		out = applied{moved: map[Status]int{}, ignored: others}
-		for _, e := range telling {
-			if b.inbox {
-				first, err := tx.FirstTime(events.OrderGroup, e.EventID)
-				if err != nil {
-					return err
-				}
-				if !first {
-					out.repeated++
-					continue
-				}
-			}
-			end := ends[e.Type]
-			res, err := tx.Exec(endOrder, string(end), now.UnixMicro(), e.OrderID)
-			if err != nil {
+		var first []bool
+		if b.inbox {
+			var err error
+			if first, err = tx.FirstTimes(events.OrderGroup, events.IDs(telling)); err != nil {
 				return err
 			}
-			n, err := res.RowsAffected()
-			if err != nil {
-				return err
+		}
+		var reached []Status
+		var rows [][]any
+		for i, e := range telling {
+			if b.inbox && !first[i] {
+				out.repeated++
+				continue
 			}
-			if n == 0 {
+			reached = append(reached, ends[e.Type])
+			rows = append(rows, []any{string(ends[e.Type]), now.UnixMicro(), e.OrderID})
+		}
+		changed, err := tx.ExecEach(endOrder, rows)
+		if err != nil {
+			return err
+		}
+		for i, end := range reached {
+			if changed[i] == 0 {
 				out.ignored++
 			} else {
 				out.moved[end]++

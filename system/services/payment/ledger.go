@@ -81,16 +81,17 @@ func (l *ledger) record(ctx context.Context, orders []events.Event, outcomes []o
 	var out tally
 	err := l.db.Write(ctx, func(tx *store.Tx) error {
 		out = tally{}
+		var first []bool
+		if l.inbox {
+			var err error
+			if first, err = tx.FirstTimes(events.PaymentGroup, events.IDs(orders)); err != nil {
+				return err
+			}
+		}
 		for i, o := range orders {
-			if l.inbox {
-				first, err := tx.FirstTime(events.PaymentGroup, o.EventID)
-				if err != nil {
-					return err
-				}
-				if !first {
-					out.repeated++
-					continue
-				}
+			if l.inbox && !first[i] {
+				out.repeated++
+				continue
 			}
 			if err := enter(tx, o, outcomes[i], now); err != nil {
 				return fmt.Errorf("order %s: %w", o.OrderID, err)
@@ -133,11 +134,11 @@ func enter(tx *store.Tx, o events.Event, what outcome, now time.Time) error {
 		return err
 	}
 	micros, cents := now.UnixMicro(), int64(o.Total)
-	if _, err := tx.Exec(insertPayment, o.OrderID, o.EventID, string(what), cents, micros); err != nil {
+	if err := tx.Defer(insertPayment, o.OrderID, o.EventID, string(what), cents, micros); err != nil {
 		return err
 	}
 	if what == captured {
-		_, err := tx.Exec(insertEntries,
+		err := tx.Defer(insertEntries,
 			e.EventID, o.OrderID, providerAccount, cents, micros,
 			e.EventID, o.OrderID, salesAccount, -cents, micros)
 		if err != nil {

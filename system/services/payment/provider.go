@@ -92,17 +92,28 @@ func (p *provider) charge(ctx context.Context, charges []charge, round int, now 
 	}
 	outcomes := make([]outcome, len(charges))
 	err := p.db.Write(ctx, func(tx *store.Tx) error {
+		var came []int
+		var rows [][]any
 		for i, c := range charges {
 			outcomes[i] = unheard
-			if !arrived[i] {
+			if arrived[i] {
+				came = append(came, i)
+				rows = append(rows, []any{c.key, c.orderID, int64(c.amount), string(p.decide(c)), now().UnixMicro()})
+			}
+		}
+		added, err := tx.ExecEach(insertCharge, rows)
+		if err != nil {
+			return err
+		}
+		for n, i := range came {
+			if !answered[i] {
 				continue
 			}
-			booked, err := p.book(tx, c, now())
-			if err != nil {
-				return err
-			}
-			if answered[i] {
-				outcomes[i] = booked
+			outcomes[i] = p.decide(charges[i])
+			if added[n] == 0 { // its key was decided about before
+				if err := tx.QueryRow(selectCharge, charges[i].key).Scan(&outcomes[i]); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -113,21 +124,12 @@ func (p *provider) charge(ctx context.Context, charges []charge, round int, now 
 	return outcomes, nil
 }
 
-// book decides about a charge, unless its key was decided about before.
-func (p *provider) book(tx *store.Tx, c charge, now time.Time) (outcome, error) {
-	decided := captured
+// decide is what the provider does with a charge that it has not seen.
+func (p *provider) decide(c charge) outcome {
 	if p.mood(c, "decline") < p.cfg.Decline {
-		decided = declined
+		return declined
 	}
-	res, err := tx.Exec(insertCharge, c.key, c.orderID, int64(c.amount), string(decided), now.UnixMicro())
-	if err != nil {
-		return unheard, err
-	}
-	if n, err := res.RowsAffected(); err != nil || n == 1 {
-		return decided, err
-	}
-	err = tx.QueryRow(selectCharge, c.key).Scan(&decided)
-	return decided, err
+	return captured
 }
 
 // find asks what became of charges, by their keys. A key that the provider
