@@ -45,14 +45,14 @@ description: |
   a colon.
 seed: 42
 system:
-  gateway: {replicas: 2, addr: "127.0.0.1:8080", rate_limit: off, timeout: 1500ms, breaker: {failures: 3, open_for: 1m}}
+  gateway: {replicas: 2, addr: "127.0.0.1:8080", rate_limit: off, timeout: 1500ms, places: 7, tries: 4, breaker: {failures: 3, open_for: 1m}}
   order: {replicas: 2, stuck_after: 30s}
   inventory: {replicas: 3, work: 0s, skus: 10, stock: 500}
   payment: {replicas: 4, decline: 2.5%, timeout: 100%, work: 0s}
   notification: {replicas: 5}
   scaling: {by: none, lag_threshold: 10, partitions: 4, polling_interval: 500ms, stabilization_window: 0s}
   tracing: {sample: 25%}
-  patterns: {outbox: off, inbox: false, breaker: no, tracing: off, auth: off}
+  patterns: {outbox: off, inbox: false, breaker: no, tracing: off, auth: off, rate_limit: off, shedding: off, bulkhead: off, backoff: off, retry_budget: off}
 traffic:
   customers: 10
   connections: 8
@@ -88,7 +88,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 		System: system.Config{
 			Gateway: system.GatewayConfig{
 				Replicas: 2, Addr: "127.0.0.1:8080", RateLimit: system.RateLimitConfig{Per: time.Minute},
-				Breaker: system.BreakerConfig{Failures: 3, OpenFor: time.Minute}, Timeout: 1500 * time.Millisecond,
+				Breaker: system.BreakerConfig{Failures: 3, OpenFor: time.Minute}, Timeout: 1500 * time.Millisecond, Places: 7, Tries: 4,
 			},
 			Order:        system.OrderConfig{Replicas: 2, StuckAfter: 30 * time.Second},
 			Inventory:    system.InventoryConfig{MinReplicas: 3, MaxReplicas: 3, SKUs: 10, Stock: 500},

@@ -35,6 +35,8 @@ func systemKeys(c *system.Config) object {
 				{"addr", address(&c.Gateway.Addr), false},
 				{"rate_limit", limit(&c.Gateway.RateLimit.Requests, &c.Gateway.RateLimit.Per), false},
 				{"timeout", duration(&c.Gateway.Timeout, time.Millisecond, time.Minute), false},
+				{"places", whole(&c.Gateway.Places, 1, 100_000), false},
+				{"tries", whole(&c.Gateway.Tries, 1, 100), false},
 				{"breaker", object{of: "system.gateway.breaker", flow: true, fields: []field{
 					{"failures", whole(&c.Gateway.Breaker.Failures, 1, 1000), false},
 					{"open_for", duration(&c.Gateway.Breaker.OpenFor, time.Millisecond, time.Hour), false},
@@ -71,13 +73,18 @@ func systemKeys(c *system.Config) object {
 			}}, false},
 			{"patterns", object{
 				of: "system.patterns", flow: true,
-				later: []string{"retry_budget", "dead_letters", "idempotency", "shedding", "bulkhead"},
+				later: []string{"dead_letters", "idempotency"},
 				fields: []field{
 					{"outbox", onOff(&c.Patterns.Outbox), false},
 					{"inbox", onOff(&c.Patterns.Inbox), false},
 					{"breaker", onOff(&c.Patterns.Breaker), false},
 					{"tracing", onOff(&c.Patterns.Tracing), false},
 					{"auth", onOff(&c.Patterns.Auth), false},
+					{"rate_limit", onOff(&c.Patterns.RateLimit), false},
+					{"shedding", onOff(&c.Patterns.Shedding), false},
+					{"bulkhead", onOff(&c.Patterns.Bulkhead), false},
+					{"backoff", onOff(&c.Patterns.Backoff), false},
+					{"retry_budget", onOff(&c.Patterns.RetryBudget), false},
 				},
 			}, false},
 		},

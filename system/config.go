@@ -32,7 +32,9 @@ type GatewayConfig struct {
 	Addr      string // host:port of all gateway replicas; "" takes a free loopback port
 	RateLimit RateLimitConfig
 	Breaker   BreakerConfig
-	Timeout   time.Duration // of one request to a service
+	Timeout   time.Duration // of one request to a service, over all tries
+	Places    int           // requests to one service at a time; what comes beyond waits or is shed
+	Tries     int           // of a request that was certainly not processed, and of a read
 }
 
 // RateLimitConfig is what one client may ask for.
@@ -91,11 +93,16 @@ const (
 
 // PatternsConfig switches each pattern, so that its worth can be measured.
 type PatternsConfig struct {
-	Outbox  bool
-	Inbox   bool
-	Breaker bool
-	Auth    bool // off: nobody is asked who he is, and everybody may order for everybody
-	Tracing bool
+	Outbox      bool
+	Inbox       bool
+	Breaker     bool
+	Auth        bool // off: nobody is asked who he is, and everybody may order for everybody
+	RateLimit   bool
+	Shedding    bool // off: what finds no place is refused at once, whatever it is
+	Bulkhead    bool // off: all services share their places
+	Backoff     bool // off: what failed is tried again at once
+	RetryBudget bool // off: as often as there are tries, whatever that adds up to
+	Tracing     bool
 }
 
 // TracingConfig is where spans go, while the pattern is on.
@@ -113,6 +120,8 @@ func DefaultConfig() Config {
 			RateLimit: RateLimitConfig{Requests: 100, Per: time.Minute},
 			Breaker:   BreakerConfig{Failures: 5, OpenFor: 30 * time.Second},
 			Timeout:   2 * time.Second,
+			Places:    128,
+			Tries:     3,
 		},
 		Order: OrderConfig{Replicas: 1, StuckAfter: time.Minute},
 		Inventory: InventoryConfig{
@@ -131,7 +140,7 @@ func DefaultConfig() Config {
 			PollingInterval:     time.Second,
 			StabilizationWindow: 30 * time.Second,
 		},
-		Patterns: PatternsConfig{Outbox: true, Inbox: true, Breaker: true, Tracing: true, Auth: true},
+		Patterns: PatternsConfig{Outbox: true, Inbox: true, Breaker: true, Tracing: true, Auth: true, RateLimit: true, Shedding: true, Bulkhead: true, Backoff: true, RetryBudget: true},
 		Tracing:  TracingConfig{Sample: 1},
 	}
 }
@@ -160,6 +169,8 @@ func (c Config) Validate() error {
 	need(!c.Patterns.Breaker || c.Gateway.Breaker.Failures > 0, "breaker failures must be positive, not %d", c.Gateway.Breaker.Failures)
 	need(!c.Patterns.Breaker || c.Gateway.Breaker.OpenFor > 0, "breaker must open for a positive time, not %s", c.Gateway.Breaker.OpenFor)
 	need(c.Gateway.Timeout > 0, "gateway timeout must be positive, not %s", c.Gateway.Timeout)
+	need(c.Gateway.Places > 0, "gateway places must be positive, not %d", c.Gateway.Places)
+	need(c.Gateway.Tries > 0, "gateway tries must be positive, not %d", c.Gateway.Tries)
 	count("order replicas", c.Order.Replicas, 1)
 	need(c.Order.StuckAfter >= 0, "order stuck-after must not be negative: %s", c.Order.StuckAfter)
 	count("inventory replicas (min)", c.Inventory.MinReplicas, 1)

@@ -10,10 +10,11 @@ import (
 	"time"
 )
 
-// NewServer answers with h, within limits that suit clients of ours.
+// NewServer answers with h, within limits that suit clients of ours, and for
+// no longer than they wait.
 func NewServer(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           h,
+		Handler:           Deadline(h),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,

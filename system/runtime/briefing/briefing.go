@@ -59,6 +59,20 @@ func (s Site) bearer(cfg system.Config) pki.BearerConfig {
 	return pki.BearerConfig{Keys: s.Keys, Issuer: pki.TokenIssuer, Audience: pki.TokenAudience, Skew: clockSkew}
 }
 
+func rateLimit(cfg system.Config) gateway.RateLimit {
+	if !cfg.Patterns.RateLimit {
+		return gateway.RateLimit{}
+	}
+	return gateway.RateLimit{Requests: cfg.Gateway.RateLimit.Requests, Per: cfg.Gateway.RateLimit.Per}
+}
+
+func pool(cfg system.Config) resilience.PoolConfig {
+	if !cfg.Patterns.Shedding && !cfg.Patterns.Bulkhead {
+		return resilience.PoolConfig{}
+	}
+	return resilience.PoolConfig{Places: cfg.Gateway.Places, Shed: cfg.Patterns.Shedding}
+}
+
 // Of is the configuration of one replica of a service, which listens on the
 // addresses of r.
 func Of(cfg system.Config, r system.Replica, at Site) any {
@@ -121,7 +135,14 @@ func Of(cfg system.Config, r system.Replica, at Site) any {
 			Orders:      at.Orders,
 			Inventories: at.Inventories,
 			Cache:       at.Cache,
-			RateLimit:   gateway.RateLimit{Requests: cfg.Gateway.RateLimit.Requests, Per: cfg.Gateway.RateLimit.Per},
+			RateLimit:   rateLimit(cfg),
+			Pool:        pool(cfg),
+			OnePool:     !cfg.Patterns.Bulkhead,
+			Retry: resilience.RetryConfig{
+				Tries:   cfg.Gateway.Tries,
+				Backoff: cfg.Patterns.Backoff,
+				Budget:  cfg.Patterns.RetryBudget,
+			},
 			Breaker: resilience.BreakerConfig{
 				Enabled:  cfg.Patterns.Breaker,
 				Failures: cfg.Gateway.Breaker.Failures,

@@ -26,7 +26,10 @@ type Config struct {
 	Cache          string                   `json:"cache"`           // host:port; needed only for the rate limit
 	RateLimit      RateLimit                `json:"rate_limit"`      // per client, over all gateways
 	Breaker        resilience.BreakerConfig `json:"breaker"`         // of each dependency by itself
-	Timeout        time.Duration            `json:"timeout"`         // of one exchange with a dependency, such as 2 s
+	Pool           resilience.PoolConfig    `json:"pool"`            // of each dependency by itself
+	OnePool        bool                     `json:"one_pool"`        // without bulkheads: one pool for all dependencies
+	Retry          resilience.RetryConfig   `json:"retry"`           // of what certainly was not processed, and of reads
+	Timeout        time.Duration            `json:"timeout"`         // of one request to a dependency over all tries, such as 2 s
 	TrustedProxies []string                 `json:"trusted_proxies"` // CIDRs whose X-Forwarded-For is believed
 	Grace          time.Duration            `json:"grace"`           // for an orderly end
 	Tracing        telemetry.Tracing        `json:"tracing"`
@@ -47,7 +50,7 @@ func (c Config) Validate() error {
 	if c.RateLimit.Requests > 0 {
 		problems.Address("cache", c.Cache)
 	}
-	problems = append(problems, c.RateLimit.Validate(), c.Breaker.Validate(), c.Tracing.Validate()) // nil does not count
+	problems = append(problems, c.RateLimit.Validate(), c.Breaker.Validate(), c.Pool.Validate(), c.Retry.Validate(), c.Tracing.Validate()) // nil does not count
 	problems.Need(c.Timeout > 0, "timeout is not positive: %s", c.Timeout)
 	problems.Need(c.Bearer.Keys == "" || c.Bearer.Issuer != "", "bearer issuer is missing")
 	problems.Need(c.Bearer.Keys == "" || c.Bearer.Audience != "", "bearer audience is missing")

@@ -8,13 +8,15 @@
 //
 // The invariant is that an answer says what is known of the request. One that
 // carries X-Refused-By was certainly not processed: 429 by rate-limit, 503 by
-// breaker or unreachable. 504 (no answer in time) and 502 (the connection
-// broke) leave it unknown: the client may repeat the request under its
-// idempotency key, the gateway never does so by itself. All other answers are
-// the service's own. Errors of the gateway are application/problem+json.
+// shedding, bulkhead, breaker or unreachable. 504 (no answer in time) and 502
+// (the connection broke) leave it unknown: the client may repeat the request
+// under its idempotency key. By itself the gateway repeats what was certainly
+// not processed, and reads, within a budget. All other answers are the
+// service's own. Errors of the gateway are application/problem+json.
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -45,6 +47,7 @@ type gateway struct {
 	tracer    *telemetry.Tracer
 	order     *upstream
 	inventory *upstream
+	common    *resilience.Pool    // of all dependencies, where there are no bulkheads
 	cache     *redis.Client       // nil: no limit
 	limiter   *resilience.Limiter // nil: no limit
 	policy    []string            // RateLimit-Policy
@@ -87,13 +90,29 @@ func (g *gateway) dependOn(name string, addrs []string, cfg Config) *upstream {
 	for i, addr := range addrs {
 		replicas[i].addr = addr
 	}
-	return &upstream{
+	u := &upstream{
 		name:      name,
+		pool:      g.pool(cfg),
+		retry:     resilience.NewRetry(cfg.Retry),
 		replicas:  replicas,
 		timeout:   cfg.Timeout,
 		breaker:   g.guard(name, cfg.Breaker),
 		transport: g.tracer.Transport(g.transport),
 	}
+	g.metrics.watch(u)
+	return u
+}
+
+// pool is the places for calls to one dependency, or, without bulkheads, for
+// those to all of them.
+func (g *gateway) pool(cfg Config) *resilience.Pool {
+	if !cfg.OnePool {
+		return resilience.NewPool(cfg.Pool)
+	}
+	if g.common == nil {
+		g.common = resilience.NewPool(cfg.Pool)
+	}
+	return g.common
 }
 
 // guard makes the breaker towards a dependency.
@@ -168,7 +187,10 @@ func (g *gateway) forwardTo(u *upstream) http.Handler {
 			g.reject(w, r, client, caller.Subject, no)
 			return
 		}
-		a, err := u.do(r.Context(), call{method: r.Method, url: r.URL, header: header, body: body})
+		within, _ := endpoint.Timeout(r)
+		a, err := u.do(r.Context(), call{
+			method: r.Method, url: r.URL, header: header, body: body, urgent: urgency(r, caller), within: within,
+		})
 		if err != nil {
 			g.explain(w, u, err)
 			return
@@ -200,13 +222,27 @@ func (g *gateway) admit(w http.ResponseWriter, r *http.Request, client netip.Add
 
 // explain answers for an exchange that brought no answer.
 func (g *gateway) explain(w http.ResponseWriter, u *upstream, err error) {
-	if errors.Is(err, resilience.ErrOpen) {
+	switch {
+	case errors.Is(err, resilience.ErrShed):
+		g.refuse(w, http.StatusServiceUnavailable, byShedding, time.Second, "there is more to do than can be done in time")
+		return
+	case errors.Is(err, resilience.ErrFull):
+		g.refuse(w, http.StatusServiceUnavailable, byBulkhead, time.Second, "the places for calls to the "+u.name+" service are taken")
+		return
+	case errors.Is(err, resilience.ErrOpen):
 		g.refuse(w, http.StatusServiceUnavailable, byBreaker, u.breaker.RetryAfter(),
 			"the "+u.name+" service is failing and not asked for now")
 		return
 	}
 	var f *failure
-	if !errors.As(err, &f) {
+	switch {
+	case errors.As(err, &f):
+	case errors.Is(err, context.Canceled): // while it waited for a place
+		f = &failure{hungUp, err}
+	case errors.Is(err, context.DeadlineExceeded):
+		g.refuse(w, http.StatusServiceUnavailable, byShedding, time.Second, "no place came free in the time that the client waits")
+		return
+	default:
 		f = &failure{broken, err}
 	}
 	g.metrics.failures.WithLabelValues(u.name, string(f.kind)).Inc()
@@ -219,7 +255,7 @@ func (g *gateway) explain(w http.ResponseWriter, u *upstream, err error) {
 		g.refuse(w, http.StatusServiceUnavailable, byUnreachable, time.Second, "the "+u.name+" service cannot be reached")
 	case timedOut:
 		endpoint.NewProblem(http.StatusGatewayTimeout, "timeout",
-			fmt.Sprintf("the %s service did not answer within %s; whether it processed the request is unknown", u.name, u.timeout)).Write(w)
+			"the "+u.name+" service did not answer in time; whether it processed the request is unknown").Write(w)
 	case broken:
 		endpoint.NewProblem(http.StatusBadGateway, "broken",
 			"the connection to the "+u.name+" service broke; whether it processed the request is unknown").Write(w)

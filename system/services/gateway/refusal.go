@@ -37,6 +37,8 @@ const refusedBy = "X-Refused-By"
 // The values of refusedBy.
 const (
 	byRateLimit   = "rate-limit"
+	byShedding    = "shedding"
+	byBulkhead    = "bulkhead"
 	byBreaker     = "breaker"
 	byUnreachable = "unreachable"
 )

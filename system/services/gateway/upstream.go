@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strconv"
 	"sync/atomic"
 	"time"
 
+	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/resilience"
 )
 
@@ -26,7 +29,9 @@ type upstream struct {
 	name      string // "order"
 	replicas  []replica
 	turn      atomic.Uint32
-	timeout   time.Duration // of one exchange, over all tries
+	timeout   time.Duration // over all tries
+	pool      *resilience.Pool
+	retry     *resilience.Retry
 	breaker   *resilience.Breaker
 	transport http.RoundTripper
 }
@@ -47,6 +52,19 @@ type call struct {
 	url    *url.URL // the path and the query count
 	header http.Header
 	body   []byte
+	urgent resilience.Priority
+	within time.Duration // how long the client waits; 0: it did not say
+}
+
+// mayRepeat says whether a call that failed like this may be made again: a
+// read that was torn has done no harm, anything else only if it certainly was
+// not processed. What took too long once is not asked for twice.
+func (c call) mayRepeat(err error) bool {
+	var f *failure
+	if !errors.As(err, &f) {
+		return false
+	}
+	return f.kind == unreachable || f.kind == broken && (c.method == http.MethodGet || c.method == http.MethodHead)
 }
 
 // answer is what came back, complete.
@@ -98,21 +116,36 @@ func newTransport(timeout time.Duration) *http.Transport {
 	}
 }
 
-// do sends c and returns the answer, whatever its status, or ErrOpen of the
-// breaker, or a *failure.
+// do sends c and returns the answer, whatever its status, or the refusal of
+// the pool or of the breaker, or a *failure.
 func (u *upstream) do(ctx context.Context, c call) (answer, error) {
+	timeout := u.timeout
+	if c.within > 0 && c.within < timeout {
+		timeout = c.within
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err := u.pool.Enter(ctx, c.urgent); err != nil {
+		return answer{}, err
+	}
+	defer u.pool.Leave()
 	var a answer
-	err := u.breaker.Do(ctx, func(ctx context.Context) error {
-		bounded, cancel := context.WithTimeout(ctx, u.timeout)
-		defer cancel()
-		var err error
-		if a, err = u.send(bounded, ctx, c); err != nil {
-			return err
+	tried := false
+	err := u.retry.Do(ctx, c.mayRepeat, func(ctx context.Context) error {
+		if tried {
+			c.header = maps.Clone(c.header) // a torn try may still be reading it
 		}
-		if a.status >= http.StatusInternalServerError {
-			return errServer
-		}
-		return nil
+		tried = true
+		return u.breaker.Do(ctx, func(ctx context.Context) error {
+			var err error
+			if a, err = u.send(ctx, c); err != nil {
+				return err
+			}
+			if a.status >= http.StatusInternalServerError {
+				return errServer
+			}
+			return nil
+		})
 	})
 	if errors.Is(err, errServer) {
 		err = nil
@@ -120,11 +153,18 @@ func (u *upstream) do(ctx context.Context, c call) (answer, error) {
 	return a, err
 }
 
+// answerTakes is kept back from the time that a service is given, for its
+// answer to arrive in time.
+const answerTakes = 10 * time.Millisecond
+
 // send tries the replicas in turn until one has taken the request or all
-// were found unreachable. A request of which a byte was sent is never sent
-// again: only the client, who holds its idempotency key, may repeat it. ctx
-// bounds the exchange, client ends when the client goes away.
-func (u *upstream) send(ctx, client context.Context, c call) (answer, error) {
+// were found unreachable. What was sent and brought no answer is not for send
+// to repeat.
+func (u *upstream) send(ctx context.Context, c call) (answer, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		left := max(0, time.Until(deadline)-answerTakes)
+		c.header[endpoint.TimeoutField] = []string{strconv.FormatInt(left.Milliseconds(), 10)}
+	}
 	var last error
 	for _, r := range u.order() {
 		a, sent, err := u.exchange(ctx, r, c)
@@ -133,7 +173,7 @@ func (u *upstream) send(ctx, client context.Context, c call) (answer, error) {
 		}
 		last = fmt.Errorf("%s %s at %s: %w", c.method, u.name, r.addr, err)
 		switch {
-		case client.Err() == context.Canceled:
+		case ctx.Err() == context.Canceled:
 			return answer{}, &failure{hungUp, last}
 		case sent && ctx.Err() == context.DeadlineExceeded:
 			return answer{}, &failure{timedOut, last}

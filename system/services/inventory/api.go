@@ -42,6 +42,9 @@ func (a *api) find(w http.ResponseWriter, r *http.Request) {
 		endpoint.WriteJSON(w, http.StatusOK, found)
 	case errors.Is(err, errNoSuchSKU):
 		endpoint.NewProblem(http.StatusNotFound, "not-found", err.Error()).Write(w)
+	case errors.Is(err, context.DeadlineExceeded):
+		w.Header().Set("X-Refused-By", "deadline")
+		endpoint.NewProblem(http.StatusServiceUnavailable, "deadline", "there was no time left to answer").Write(w)
 	case errors.Is(err, context.Canceled):
 		// The client hung up: nobody reads an answer.
 	default:

@@ -127,6 +127,10 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		endpoint.NewProblem(http.StatusForbidden, "not-yours", errNotYours.Error()).Write(w)
 	case errors.Is(err, errNoSuchOrder):
 		endpoint.NewProblem(http.StatusNotFound, "not-found", err.Error()).Write(w)
+	case errors.Is(err, context.DeadlineExceeded):
+		// The book gives up only what it has not begun.
+		w.Header().Set("X-Refused-By", "deadline")
+		endpoint.NewProblem(http.StatusServiceUnavailable, "deadline", "there was no time left to begin").Write(w)
 	case errors.Is(err, context.Canceled):
 		// The client hung up: nobody reads an answer.
 	default:
