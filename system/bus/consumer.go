@@ -36,7 +36,8 @@ type ConsumerConfig struct {
 	CommitInterval time.Duration // between commits of offsets; 0 takes 250 ms
 	DrainTimeout   time.Duration // how long a batch may go on after the assignment or ctx ended; 0 takes 5 s
 	OnReady        func()        // called once, at the first assignment; may be nil
-	Log            *slog.Logger  // may be nil
+	Points         ConsumerPoints
+	Log            *slog.Logger // may be nil
 }
 
 // Handler processes one batch: messages of all assigned partitions, those of

@@ -46,6 +46,13 @@ type Outbox[R Row] interface {
 	Wake() <-chan struct{}
 }
 
+// RelayConfig says how RunRelay publishes.
+type RelayConfig struct {
+	Publisher *Publisher
+	Points    RelayPoints
+	Log       *slog.Logger // may be nil
+}
+
 // RunRelay publishes what is in an outbox, oldest first, until ctx ends. Of
 // all processes with the same database one relays, the others stand by: two
 // would break the order of a key.
@@ -53,10 +60,11 @@ type Outbox[R Row] interface {
 // A row is marked only after the broker has acknowledged it, so every row is
 // published at least once, and again after a crash in between. What fails is
 // tried again for ever. The error is nil after ctx ended.
-func RunRelay[R Row](ctx context.Context, box Outbox[R], pub *Publisher, log *slog.Logger) error {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+func RunRelay[R Row](ctx context.Context, box Outbox[R], cfg RelayConfig) error {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	log := cfg.Log
 	for {
 		held, release, err := box.Lease(ctx, "relay")
 		if ctx.Err() != nil {
@@ -69,7 +77,7 @@ func RunRelay[R Row](ctx context.Context, box Outbox[R], pub *Publisher, log *sl
 			return fmt.Errorf("lease the outbox: %w", err)
 		}
 		log.Info("relaying the outbox")
-		relayWhile(held, box, pub, log)
+		relayWhile(held, box, cfg)
 		release()
 		if ctx.Err() == nil {
 			log.Warn("the lease of the outbox is lost")
@@ -80,13 +88,14 @@ func RunRelay[R Row](ctx context.Context, box Outbox[R], pub *Publisher, log *sl
 // relayWhile publishes until held ends. For a moment after it has, another
 // process may relay the same rows: each of the two keeps the order of a key,
 // so what comes first of each row does too.
-func relayWhile[R Row](held context.Context, box Outbox[R], pub *Publisher, log *slog.Logger) {
+func relayWhile[R Row](held context.Context, box Outbox[R], cfg RelayConfig) {
+	log := cfg.Log
 	poll := time.NewTicker(relayPoll)
 	defer poll.Stop()
 	failing := false
 	for held.Err() == nil {
 		began := time.Now()
-		n, err := relay(held, box, pub)
+		n, err := relay(held, box, cfg)
 		switch {
 		case held.Err() != nil:
 		case err != nil:
@@ -111,7 +120,7 @@ func relayWhile[R Row](held context.Context, box Outbox[R], pub *Publisher, log 
 }
 
 // relay publishes one batch and returns how many rows it had.
-func relay[R Row](ctx context.Context, box Outbox[R], pub *Publisher) (int, error) {
+func relay[R Row](ctx context.Context, box Outbox[R], cfg RelayConfig) (int, error) {
 	rows, err := box.Pending(ctx, relayBatch)
 	if err != nil || len(rows) == 0 {
 		return 0, err
@@ -123,7 +132,13 @@ func relay[R Row](ctx context.Context, box Outbox[R], pub *Publisher) (int, erro
 		msgs[i] = Message{Topic: row.Topic, Key: row.Key, Value: row.Payload, Headers: Traced(row.Traceparent)}
 		ids[i] = row.ID
 	}
-	if err := pub.Publish(ctx, msgs...); err != nil {
+	if err := cfg.Points.BeforePublish.Hit(ctx); err != nil {
+		return 0, err
+	}
+	if err := cfg.Publisher.Publish(ctx, msgs...); err != nil {
+		return 0, err
+	}
+	if err := cfg.Points.AfterPublish.Hit(ctx); err != nil {
 		return 0, err
 	}
 	// What is published is marked even if ctx just ended: left unmarked, it
@@ -133,5 +148,5 @@ func relay[R Row](ctx context.Context, box Outbox[R], pub *Publisher) (int, erro
 	if err := box.MarkPublished(mark, ids); err != nil {
 		return 0, fmt.Errorf("mark %d rows as published: %w", len(ids), err)
 	}
-	return len(rows), nil
+	return len(rows), cfg.Points.AfterMark.Hit(ctx)
 }

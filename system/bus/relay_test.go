@@ -120,7 +120,7 @@ func TestRelayPublishesEveryRowInOrder(t *testing.T) {
 	var relays sync.WaitGroup
 	for range 2 { // one works, the other stands by
 		relays.Go(func() {
-			if err := RunRelay(own, b, pub, nil); err != nil {
+			if err := RunRelay(own, b, RelayConfig{Publisher: pub}); err != nil {
 				t.Error(err)
 			}
 		})

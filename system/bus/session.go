@@ -60,7 +60,7 @@ func (c *consumer) session(ctx, over context.Context, generation *kafka.Generati
 
 	offsets := progress{}
 	defer func() {
-		if err := offsets.commit(generation); err != nil {
+		if err := c.commit(offsets, generation); err != nil {
 			c.log.Warn("commit before giving up partitions: their last messages will be repeated", "error", err)
 		}
 	}()
@@ -82,7 +82,7 @@ func (c *consumer) session(ctx, over context.Context, generation *kafka.Generati
 		case <-c.leaving:
 		case <-over.Done():
 		case <-due.C:
-			if err := offsets.commit(generation); err != nil {
+			if err := c.commit(offsets, generation); err != nil {
 				c.log.Warn("commit offsets", "error", err)
 				return
 			}
@@ -237,12 +237,18 @@ func (p progress) add(batch []Message) {
 	}
 }
 
-// commit tells the group and starts over.
-func (p progress) commit(generation *kafka.Generation) error {
+// commit tells the group how far p is and starts it over.
+func (c *consumer) commit(p progress, generation *kafka.Generation) error {
 	if len(p) == 0 {
 		return nil
 	}
+	if err := c.cfg.Points.BeforeOffsetCommit.Hit(context.Background()); err != nil {
+		return err
+	}
 	err := generation.CommitOffsets(maps.Clone(p))
 	clear(p)
-	return err
+	if err != nil {
+		return err
+	}
+	return c.cfg.Points.AfterOffsetCommit.Hit(context.Background())
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/ordbench/ordbench/system/endpoint"
+	"github.com/ordbench/ordbench/system/failpoint"
 )
 
 // readyWithin bounds how long a readiness check may take.
@@ -27,6 +28,7 @@ const readyWithin = 2 * time.Second
 //	GET /metrics   Prometheus text
 //	GET /breakers  JSON list of breaker states, [] where there are none
 //	GET /debug/pprof/  profiles, for go tool pprof
+//	GET /failpoints    those of the component; see failpoint.Handler
 type Admin struct {
 	Addr      string // host:port
 	Component string
@@ -77,6 +79,8 @@ func (a Admin) Handler() http.Handler {
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /breakers", a.breakers)
+	mux.Handle("/failpoints", failpoint.Handler(a.Component))
+	mux.Handle("/failpoints/", failpoint.Handler(a.Component))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)

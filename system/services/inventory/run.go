@@ -76,14 +76,16 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return bus.Consume(ctx, bus.ConsumerConfig{
 			Brokers: cfg.Brokers, Group: events.InventoryGroup, Member: cfg.Replica,
 			Topics:   []string{events.OrdersTopic, events.PaymentTopic},
-			MaxBatch: maxBatch, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Log: log,
+			MaxBatch: maxBatch, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Points: consumerPoints, Log: log,
 			OnReady: func() {
 				ready.Reached("partitions")
 				log.Info("ready", "listen", cfg.Listen)
 			},
 		}, clerk.handle)
 	}
-	relay := func(ctx context.Context) error { return bus.RunRelay(ctx, stock.db, pub, log) }
+	relay := func(ctx context.Context) error {
+		return bus.RunRelay(ctx, stock.db, bus.RelayConfig{Publisher: pub, Points: relayPoints, Log: log})
+	}
 	return lifecycle.Service{
 		Front:  []lifecycle.Task{serve, consume},
 		Back:   []lifecycle.Task{admin.Serve, relay},

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/ordbench/ordbench/system/events"
+	"github.com/ordbench/ordbench/system/failpoint"
 	"github.com/ordbench/ordbench/system/store"
 )
 
@@ -154,12 +155,26 @@ func (s *stock) apply(ctx context.Context, batch []events.Event, now time.Time) 
 				return fmt.Errorf("order %s: %w", e.OrderID, err)
 			}
 		}
-		return shelf.write(tx)
+		if err := shelf.write(tx); err != nil {
+			return err
+		}
+		return out.pass(ctx, beforeCommit, beforeCompensated)
 	})
+	if err == nil {
+		err = out.pass(ctx, afterCommit, afterCompensated)
+	}
 	if err != nil {
 		return tally{}, fmt.Errorf("apply %d events to the stock: %w", len(batch), err)
 	}
 	return out, nil
+}
+
+// pass passes a failpoint, and another if something was compensated.
+func (out *tally) pass(ctx context.Context, always, compensated *failpoint.Point) error {
+	if err := always.Hit(ctx); err != nil || out.released == 0 {
+		return err
+	}
+	return compensated.Hit(ctx)
 }
 
 // apply does what one event asks for, and counts it.

@@ -92,8 +92,11 @@ func (b *mailbox) send(ctx context.Context, batch []events.Event, now time.Time)
 			}
 			out.sent[kind]++
 		}
-		return nil
+		return beforeCommit.Hit(ctx)
 	})
+	if err == nil {
+		err = afterCommit.Hit(ctx)
+	}
 	if err != nil {
 		return tally{}, fmt.Errorf("send %d notifications: %w", len(batch), err)
 	}

@@ -117,9 +117,11 @@ func (b *book) place(ctx context.Context, r request, key string, now time.Time) 
 			return err
 		} else if n == 1 {
 			if b.outbox {
-				return tx.Enqueue(event)
+				if err := tx.Enqueue(event); err != nil {
+					return err
+				}
 			}
-			return nil
+			return beforePlaced.Hit(ctx)
 		}
 		out = receipt{replayed: true}
 		var first string
@@ -146,6 +148,9 @@ func (b *book) place(ctx context.Context, r request, key string, now time.Time) 
 		}
 	}
 	if err != nil {
+		return receipt{}, fmt.Errorf("place order: %w", err)
+	}
+	if err := afterPlaced.Hit(ctx); err != nil {
 		return receipt{}, fmt.Errorf("place order: %w", err)
 	}
 	if !out.replayed {
@@ -258,8 +263,11 @@ func (b *book) apply(ctx context.Context, batch []events.Event, now time.Time) (
 				out.moved[end]++
 			}
 		}
-		return nil
+		return beforeApplied.Hit(ctx)
 	})
+	if err == nil {
+		err = afterApplied.Hit(ctx)
+	}
 	if err != nil {
 		return applied{}, fmt.Errorf("apply %d events: %w", len(batch), err)
 	}

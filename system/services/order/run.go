@@ -59,7 +59,9 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	api := &api{book: book, metrics: metrics, log: log}
 	admin := telemetry.Admin{Addr: cfg.Admin, Component: "order", Replica: cfg.Replica, Ready: ready.Check, Registry: reg}
 
-	publish := func(ctx context.Context) error { return bus.RunRelay(ctx, book.db, pub, log) }
+	publish := func(ctx context.Context) error {
+		return bus.RunRelay(ctx, book.db, bus.RelayConfig{Publisher: pub, Points: relayPoints, Log: log})
+	}
 	settle := book.db.AwaitPublished
 	if !cfg.Outbox {
 		dual := newDualWrite(pub.Publish, metrics.lost, log)
@@ -83,7 +85,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return bus.Consume(ctx, bus.ConsumerConfig{
 			Brokers: cfg.Brokers, Group: events.OrderGroup, Member: cfg.Replica,
 			Topics:   []string{events.InventoryTopic, events.PaymentTopic},
-			MaxBatch: maxBatch, DrainTimeout: cfg.Grace, Log: log,
+			MaxBatch: maxBatch, DrainTimeout: cfg.Grace, Points: consumerPoints, Log: log,
 		}, listener.handle)
 	}
 	front := []lifecycle.Task{serve, consume}

@@ -48,8 +48,14 @@ func (c *clerk) handle(ctx context.Context, batch []bus.Message) (err error) {
 	}
 	var out tally
 	if len(orders) > 0 {
+		if err := beforeCharge.Hit(ctx); err != nil {
+			return err
+		}
 		outcomes, err := c.cashier.charge(ctx, orders)
 		if err != nil {
+			return err
+		}
+		if err := afterCharge.Hit(ctx); err != nil {
 			return err
 		}
 		if out, err = c.ledger.record(ctx, orders, outcomes, time.Now()); err != nil {

@@ -102,8 +102,11 @@ func (l *ledger) record(ctx context.Context, orders []events.Event, outcomes []o
 				out.declined++
 			}
 		}
-		return nil
+		return beforeCommit.Hit(ctx)
 	})
+	if err == nil {
+		err = afterCommit.Hit(ctx)
+	}
 	if err != nil {
 		return tally{}, fmt.Errorf("record the payment of %d orders: %w", len(orders), err)
 	}

@@ -78,14 +78,16 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		ready.Reached("topics")
 		return bus.Consume(ctx, bus.ConsumerConfig{
 			Brokers: cfg.Brokers, Group: events.PaymentGroup, Member: cfg.Replica, Topics: []string{events.InventoryTopic},
-			MaxBatch: maxBatch, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Log: log,
+			MaxBatch: maxBatch, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Points: consumerPoints, Log: log,
 			OnReady: func() {
 				ready.Reached("partitions")
 				log.Info("ready", "listen", cfg.Listen)
 			},
 		}, clerk.handle)
 	}
-	relay := func(ctx context.Context) error { return bus.RunRelay(ctx, ledger.db, pub, log) }
+	relay := func(ctx context.Context) error {
+		return bus.RunRelay(ctx, ledger.db, bus.RelayConfig{Publisher: pub, Points: relayPoints, Log: log})
+	}
 	return lifecycle.Service{
 		Front:  []lifecycle.Task{serve, consume},
 		Back:   []lifecycle.Task{admin.Serve, relay},

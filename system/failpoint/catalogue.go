@@ -1,0 +1,50 @@
+package failpoint
+
+import (
+	"slices"
+	"strings"
+)
+
+// catalogue is every point of the order system: the component, then where.
+//
+//	before-commit         the transaction is written and not committed
+//	after-commit          it is committed; nobody was told of it
+//	before-offset-commit  what was consumed is done; the group does not know
+//	after-offset-commit   the group knows
+//	relay.*               an event is about to be published; it is published and
+//	                      not marked; it is marked
+//	compensation.*        stock is given back, as above
+var catalogue = slices.Concat(
+	under("order", "place.before-commit", "place.after-commit", "consume.before-commit", "consume.after-commit"),
+	under("order", offsets...), under("order", relay...),
+	under("inventory", "before-commit", "after-commit", "compensation.before-commit", "compensation.after-commit"),
+	under("inventory", offsets...), under("inventory", relay...),
+	under("payment", "before-charge", "after-charge", "before-commit", "after-commit"),
+	under("payment", offsets...), under("payment", relay...),
+	under("notification", "before-commit", "after-commit"),
+	under("notification", offsets...),
+)
+
+var (
+	offsets = []string{"before-offset-commit", "after-offset-commit"}
+	relay   = []string{"relay.before-publish", "relay.after-publish", "relay.after-mark"}
+)
+
+func under(component string, names ...string) []string {
+	full := make([]string, len(names))
+	for i, name := range names {
+		full[i] = component + "." + name
+	}
+	return full
+}
+
+// Catalogue names the points of a component; all of them for "".
+func Catalogue(component string) []string {
+	var names []string
+	for _, name := range catalogue {
+		if component == "" || strings.HasPrefix(name, component+".") {
+			names = append(names, name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,17 @@
+package order
+
+import (
+	"github.com/ordbench/ordbench/system/bus"
+	"github.com/ordbench/ordbench/system/failpoint"
+)
+
+// The failpoints of the service, each between two steps.
+var (
+	beforePlaced  = failpoint.At("order.place.before-commit")
+	afterPlaced   = failpoint.At("order.place.after-commit")
+	beforeApplied = failpoint.At("order.consume.before-commit")
+	afterApplied  = failpoint.At("order.consume.after-commit")
+
+	consumerPoints = bus.ConsumerPointsOf("order")
+	relayPoints    = bus.RelayPointsOf("order")
+)

@@ -1,0 +1,17 @@
+package payment
+
+import (
+	"github.com/ordbench/ordbench/system/bus"
+	"github.com/ordbench/ordbench/system/failpoint"
+)
+
+// The failpoints of the service, each between two steps.
+var (
+	beforeCharge = failpoint.At("payment.before-charge")
+	afterCharge  = failpoint.At("payment.after-charge")
+	beforeCommit = failpoint.At("payment.before-commit")
+	afterCommit  = failpoint.At("payment.after-commit")
+
+	consumerPoints = bus.ConsumerPointsOf("payment")
+	relayPoints    = bus.RelayPointsOf("payment")
+)
