@@ -103,10 +103,11 @@ func (tx *Tx) QueryRow(q string, args ...any) *sql.Row {
 }
 
 // LockRows keeps others from changing the rows of table whose column is one
-// of keys until the transaction ends. Who changes several rows that others
-// change too, in whatever order, locks them first: here they are locked in one
-// order, so that nobody waits in a circle. In a file there is one writer, and
-// nothing to do.
+// of keys until the transaction ends. Who changes rows that others change too
+// locks them first: here they are locked in one order, and nobody who does so
+// shares a transaction, so that nobody waits in a circle. Without it such a
+// circle ends after the second that the server takes to see it, and one of
+// those in it runs again. In a file there is one writer, and nothing to do.
 func (tx *Tx) LockRows(table, column string, keys []string) error {
 	if err := tx.open(); err != nil || len(keys) == 0 {
 		return err
