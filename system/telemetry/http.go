@@ -1,67 +1,114 @@
 package telemetry
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
-	"go.opentelemetry.io/otel/trace"
+
+	"github.com/ordbench/ordbench/system/telemetry/otlp"
 )
 
-// httpSpan is the span of an exchange over HTTP. The zero is none.
-type httpSpan struct{ trace.Span }
+// httpSpan is the span of an exchange over HTTP. A nil one is none. It is for
+// one goroutine.
+type httpSpan struct {
+	tracer  *Tracer
+	context spanContext
+	buf     *[]byte // nil: it is not sampled
+	slot    int
+}
+
+// begin begins a span of an exchange; attributes are appended to it.
+func (t *Tracer) begin(name string, kind otlp.Kind, parent spanContext, attributes func([]byte) []byte) *httpSpan {
+	s := &httpSpan{tracer: t, context: child(parent, t.sample)}
+	if !s.context.sampled {
+		return s
+	}
+	s.buf = scratch.Get().(*[]byte)
+	start := nanos(time.Now())
+	*s.buf = attributes(otlp.AppendStart((*s.buf)[:0], s.context.trace, s.context.id, parent.id, name, kind, start))
+	s.slot = t.box.Begin(start, *s.buf)
+	return s
+}
+
+// end ends the span with the code of the answer, or with what went wrong.
+func (s *httpSpan) end(code int, failed bool, err error) {
+	if s == nil || s.buf == nil {
+		return
+	}
+	b := *s.buf
+	if code != 0 {
+		b = withInt(b, semconv.HTTPResponseStatusCodeKey, int64(code))
+	}
+	status, message := failure(err)
+	if failed {
+		status = otlp.StatusError
+		kind := semconv.ErrorTypeOther.Value.AsString()
+		if err == nil {
+			kind = strconv.Itoa(code)
+		}
+		b = withText(b, semconv.ErrorTypeKey, kind)
+	}
+	stop := nanos(time.Now())
+	b = otlp.AppendEnd(b, stop, status, message)
+	s.tracer.box.Finish(s.slot, stop, b)
+	*s.buf = b
+	scratch.Put(s.buf)
+	s.buf = nil
+}
 
 // serve begins the span of a request that a route answers; route is a method
 // and a path pattern. The request it returns carries the span.
-func (t *Tracer) serve(r *http.Request, route string, believe func(*http.Request) bool) (*http.Request, httpSpan) {
+func (t *Tracer) serve(r *http.Request, route string, believe func(*http.Request) bool) (*http.Request, *httpSpan) {
 	if t == nil {
-		return r, httpSpan{}
+		return r, nil
 	}
-	ctx := r.Context()
-	if believe == nil || believe(r) {
-		ctx = w3c.Extract(ctx, propagation.HeaderCarrier(r.Header))
+	var parent spanContext
+	if claim := r.Header["Traceparent"]; len(claim) == 1 && (believe == nil || believe(r)) {
+		parent = parseTraceparent(claim[0])
 	}
-	_, pattern, _ := strings.Cut(route, " ")
-	ctx, span := t.tracer.Start(ctx, route, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
-		method(r.Method), semconv.HTTPRoute(pattern), semconv.URLPath(r.URL.Path), scheme(r),
-	))
-	return r.WithContext(ctx), httpSpan{span}
+	span := t.begin(route, otlp.Server, parent, func(b []byte) []byte {
+		_, pattern, _ := strings.Cut(route, " ")
+		b = withText(b, semconv.HTTPRequestMethodKey, method(r.Method))
+		b = withText(b, semconv.HTTPRouteKey, pattern)
+		b = withText(b, semconv.URLPathKey, r.URL.Path)
+		return withText(b, semconv.URLSchemeKey, scheme(r.TLS != nil))
+	})
+	return r.WithContext(context.WithValue(r.Context(), spanKey{}, span)), span
 }
 
-// end ends the span with the code of the answer, 0 if there was none.
-func (s httpSpan) end(code int) {
-	if s.Span == nil {
+// Annotate says on the span of ctx, if it is that of a request, which order
+// the request is about. A replay is a request that brought back what an
+// earlier one had placed. It is for the goroutine that answers the request.
+func Annotate(ctx context.Context, orderID string, replay bool) {
+	s, _ := ctx.Value(spanKey{}).(*httpSpan)
+	if s == nil || s.buf == nil {
 		return
 	}
-	if code != 0 {
-		s.SetAttributes(semconv.HTTPResponseStatusCode(code))
+	*s.buf = withText(*s.buf, AttrOrder, orderID)
+	if replay {
+		*s.buf = withYes(*s.buf, AttrReplayed)
 	}
-	if code >= http.StatusInternalServerError || code == StatusHungUp {
-		s.SetAttributes(semconv.ErrorTypeKey.String(strconv.Itoa(code)))
-		s.SetStatus(codes.Error, "")
-	}
-	s.End()
 }
 
-// method is an attribute of few values, whatever a client makes up.
-func method(m string) attribute.KeyValue {
+// method is one of few, whatever a client makes up.
+func method(m string) string {
 	switch m {
 	case http.MethodGet, http.MethodPost, http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodOptions:
-		return semconv.HTTPRequestMethodKey.String(m)
+		return m
 	}
-	return semconv.HTTPRequestMethodOther
+	return semconv.HTTPRequestMethodOther.Value.AsString()
 }
 
-func scheme(r *http.Request) attribute.KeyValue {
-	if r.TLS != nil {
-		return semconv.URLScheme("https")
+func scheme(secure bool) string {
+	if secure {
+		return "https"
 	}
-	return semconv.URLScheme("http")
+	return "http"
 }
 
 // Transport makes a span of each exchange over base and tells the other side
@@ -80,37 +127,31 @@ type transport struct {
 
 // RoundTrip ends the span with the header of the answer.
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	host, port, err := net.SplitHostPort(r.URL.Host)
-	if err != nil {
-		host = r.URL.Host
-	}
-	number, _ := strconv.Atoi(port)
-	ctx, span := t.tracer.tracer.Start(r.Context(), r.Method, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
-		method(r.Method), semconv.ServerAddress(host), semconv.ServerPort(number), semconv.URLFull(r.URL.String()),
-	))
+	span := t.tracer.begin(method(r.Method), otlp.Client, around(r.Context()), func(b []byte) []byte {
+		b = withText(b, semconv.HTTPRequestMethodKey, method(r.Method))
+		host, port, err := net.SplitHostPort(r.URL.Host)
+		if err != nil {
+			host = r.URL.Host
+		}
+		b = withText(b, semconv.ServerAddressKey, host)
+		if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+			b = withInt(b, semconv.ServerPortKey, int64(n))
+		}
+		return withText(b, semconv.URLFullKey, r.URL.String())
+	})
 	header := make(http.Header, len(r.Header)+1) // the caller's may be in use elsewhere
 	for k, v := range r.Header {
 		header[k] = v
 	}
-	r = r.WithContext(ctx)
-	r.Header = header
-	if sc := span.SpanContext(); sc.IsValid() {
-		header["Traceparent"] = []string{traceparent(sc)}
-	}
-	res, err := t.base.RoundTrip(r)
+	header["Traceparent"] = []string{span.context.String()}
+	sent := *r
+	sent.Header = header
+	res, err := t.base.RoundTrip(&sent)
 	if err != nil {
-		span.SetAttributes(semconv.ErrorTypeOther)
-		span.SetStatus(codes.Error, err.Error())
-		span.End()
+		span.end(0, true, err)
 		return nil, err
 	}
-	code := res.StatusCode
-	span.SetAttributes(semconv.HTTPResponseStatusCode(code))
-	if code >= http.StatusBadRequest {
-		span.SetAttributes(semconv.ErrorTypeKey.String(strconv.Itoa(code)))
-		span.SetStatus(codes.Error, "")
-	}
-	span.End()
+	span.end(res.StatusCode, res.StatusCode >= http.StatusBadRequest, nil)
 	return res, nil
 }
 

@@ -8,10 +8,9 @@ package telemetry
 
 import (
 	"context"
+	"encoding/hex"
 	"io"
 	"log/slog"
-
-	"go.opentelemetry.io/otel/trace"
 )
 
 // NewLogger writes one JSON object per line to w, each marked with the
@@ -33,8 +32,8 @@ func NewLogger(w io.Writer, component, replica string) *slog.Logger {
 type tracedHandler struct{ slog.Handler }
 
 func (h tracedHandler) Handle(ctx context.Context, r slog.Record) error {
-	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
-		r.AddAttrs(slog.String("trace_id", sc.TraceID().String()), slog.String("span_id", sc.SpanID().String()))
+	if c := around(ctx); c.valid() {
+		r.AddAttrs(slog.String("trace_id", hex.EncodeToString(c.trace[:])), slog.String("span_id", hex.EncodeToString(c.id[:])))
 	}
 	return h.Handler.Handle(ctx, r)
 }

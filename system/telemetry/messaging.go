@@ -3,52 +3,63 @@ package telemetry
 import (
 	"context"
 	"strconv"
+	"time"
 
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
-	"go.opentelemetry.io/otel/trace"
+
+	"github.com/ordbench/ordbench/system/telemetry/otlp"
 )
+
+// messaging is what every span of a message says.
+func messaging(b []byte, operation, topic string) []byte {
+	b = withText(b, semconv.MessagingSystemKey, "kafka")
+	b = withText(b, semconv.MessagingOperationTypeKey, operation)
+	b = withText(b, semconv.MessagingOperationNameKey, operation)
+	return withText(b, semconv.MessagingDestinationNameKey, topic)
+}
 
 // Send begins the span of a publish of messages to a topic; origins are the
 // traceparents of the spans that wrote them, "" for those that come from
 // none. A single message's span is the child of the span that wrote it; that
 // of a batch is a trace of its own, linked to all of them. Call end with what
 // became of it.
-func (t *Tracer) Send(ctx context.Context, topic string, origins []string) (end func(error)) {
+func (t *Tracer) Send(_ context.Context, topic string, origins []string) (end func(error)) {
 	if t == nil {
 		return func(error) {}
 	}
-	options := []trace.SpanStartOption{
-		trace.WithSpanKind(trace.SpanKindProducer),
-		trace.WithAttributes(
-			semconv.MessagingSystemKafka, semconv.MessagingOperationTypeSend, semconv.MessagingOperationName("send"),
-			semconv.MessagingDestinationName(topic), semconv.MessagingBatchMessageCount(len(origins)),
-		),
-	}
+	var own, parent spanContext
+	var links []otlp.Link
 	if len(origins) == 1 {
-		ctx = remote(ctx, origins[0])
+		parent = parseTraceparent(origins[0])
 	} else {
-		var links []trace.Link
+		links = make([]otlp.Link, 0, len(origins))
 		for _, origin := range origins {
-			if sc := trace.SpanContextFromContext(remote(context.Background(), origin)); sc.IsSampled() {
-				links = append(links, trace.Link{SpanContext: sc})
+			if c := parseTraceparent(origin); c.sampled {
+				links = append(links, otlp.Link{TraceID: c.trace, ID: c.id})
 			}
 		}
-		if len(links) == 0 {
-			return func(error) {}
-		}
-		options = append(options, trace.WithLinks(links...), trace.WithNewRoot())
 	}
-	_, span := t.tracer.Start(ctx, "send "+topic, options...)
-	return func(err error) { finish(span, err) }
-}
-
-func finish(span trace.Span, err error) {
-	if err != nil {
-		span.SetStatus(codes.Error, err.Error())
+	// Of a trace of its own only the links are of interest.
+	if own = child(parent, 1); !own.sampled || !parent.valid() && len(links) == 0 {
+		return func(error) {}
 	}
-	span.End()
+	buf := scratch.Get().(*[]byte)
+	start := nanos(time.Now())
+	b := otlp.AppendStart((*buf)[:0], own.trace, own.id, parent.id, "send "+topic, otlp.Producer, start)
+	b = messaging(b, "send", topic)
+	b = withInt(b, semconv.MessagingBatchMessageCountKey, int64(len(origins)))
+	slot := t.box.Begin(start, b)
+	for _, l := range links {
+		b = otlp.AppendLink(b, l)
+	}
+	return func(err error) {
+		stop := nanos(time.Now())
+		status, message := failure(err)
+		b = otlp.AppendEnd(b, stop, status, message)
+		t.box.Finish(slot, stop, b)
+		*buf = b
+		scratch.Put(buf)
+	}
 }
 
 // Process collects the spans of a batch of messages that a consumer group
@@ -56,15 +67,24 @@ func finish(span trace.Span, err error) {
 type Process struct {
 	tracer *Tracer
 	group  string
-	spans  []trace.Span
+	start  uint64
+	topic  string // of common
+	common []byte // what the spans of one topic have in common
+	buf    *[]byte
+	spans  []begun
 }
+
+// begun is a span of a batch: its part of the buffer, and its slot.
+type begun struct{ from, to, slot int }
 
 // Process begins the work of a group on a batch.
 func (t *Tracer) Process(group string) *Process {
 	if t == nil {
 		return nil
 	}
-	return &Process{tracer: t, group: group}
+	buf := scratch.Get().(*[]byte)
+	*buf = (*buf)[:0]
+	return &Process{tracer: t, group: group, start: nanos(time.Now()), buf: buf}
 }
 
 // Delivery is a message as a consumer got it, and what it says.
@@ -84,19 +104,27 @@ func (p *Process) Take(d Delivery) (traceparent string) {
 	if p == nil {
 		return d.Traceparent
 	}
-	ctx, span := p.tracer.tracer.Start(remote(context.Background(), d.Traceparent), "process "+d.Topic,
-		trace.WithSpanKind(trace.SpanKindConsumer),
-		trace.WithAttributes(
-			attribute.String(AttrOrder, d.OrderID),
-			attribute.String(AttrEvent, d.Event),
-			semconv.MessagingConsumerGroupName(p.group),
-			semconv.MessagingSystemKafka, semconv.MessagingOperationTypeProcess, semconv.MessagingOperationName("process"),
-			semconv.MessagingDestinationName(d.Topic),
-			semconv.MessagingDestinationPartitionID(strconv.Itoa(d.Partition)),
-			semconv.MessagingKafkaOffset(int(d.Offset)),
-		))
-	p.spans = append(p.spans, span)
-	return Traceparent(ctx)
+	parent := parseTraceparent(d.Traceparent)
+	own := child(parent, p.tracer.sample)
+	if !own.sampled {
+		return own.String()
+	}
+	if p.topic != d.Topic {
+		p.topic = d.Topic
+		p.common = withText(p.common[:0], semconv.MessagingConsumerGroupNameKey, p.group)
+		p.common = messaging(p.common, "process", d.Topic)
+	}
+	b := *p.buf
+	from := len(b)
+	b = otlp.AppendStart(b, own.trace, own.id, parent.id, "process "+d.Topic, otlp.Consumer, p.start)
+	b = withText(b, AttrOrder, d.OrderID)
+	b = withText(b, AttrEvent, d.Event)
+	b = append(b, p.common...)
+	b = withText(b, semconv.MessagingDestinationPartitionIDKey, strconv.Itoa(d.Partition))
+	b = withInt(b, semconv.MessagingKafkaOffsetKey, d.Offset)
+	*p.buf = b
+	p.spans = append(p.spans, begun{from, len(b), p.tracer.box.Begin(p.start, b[from:])})
+	return own.String()
 }
 
 // End ends the spans of the batch, with what became of it.
@@ -104,8 +132,12 @@ func (p *Process) End(err error) {
 	if p == nil {
 		return
 	}
-	for _, span := range p.spans {
-		finish(span, err)
+	stop := nanos(time.Now())
+	status, message := failure(err)
+	tail := otlp.AppendEnd(nil, stop, status, message)
+	for _, s := range p.spans {
+		p.tracer.box.Finish(s.slot, stop, (*p.buf)[s.from:s.to], tail)
 	}
 	p.spans = nil
+	scratch.Put(p.buf)
 }

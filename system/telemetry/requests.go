@@ -82,7 +82,7 @@ func (m *Requests) Route(name string, h http.Handler) http.Handler {
 		defer func() {
 			m.inFlight.Dec()
 			code := seen.outcome(r, returned)
-			span.end(code)
+			span.end(code, code >= http.StatusInternalServerError || code == StatusHungUp, nil)
 			s := find(code)
 			s.count.Inc()
 			s.duration.Observe(time.Since(start).Seconds())

@@ -101,9 +101,20 @@ func appendAttribute(b []byte, of protowire.Number, key string, size int, value 
 	return value(b)
 }
 
-// AppendSpan appends a whole span as an element of a list of them, which is
-// what AppendRequest takes.
-func AppendSpan(b, span []byte) []byte { return appendBytes(b, 2, span) }
+// AppendSpan appends a whole span, in parts, as an element of a list of them,
+// which is what AppendRequest takes.
+func AppendSpan(b []byte, parts ...[]byte) []byte {
+	size := 0
+	for _, part := range parts {
+		size += len(part)
+	}
+	b = protowire.AppendTag(b, 2, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(size))
+	for _, part := range parts {
+		b = append(b, part...)
+	}
+	return b
+}
 
 // AppendRequest appends the head of a request whose spans, a list made with
 // AppendSpan, are size bytes long and follow it. The resource is a list of

@@ -12,6 +12,7 @@
 package spool
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -68,7 +69,6 @@ type Spool struct {
 
 	mu     sync.Mutex
 	active int // the half that is written
-	open   map[otlp.SpanID]int
 	free   []int
 	wake   chan struct{}
 
@@ -81,7 +81,7 @@ func Open(dir, name string, resource []byte) (*Spool, error) {
 	if len(resource) > headSize-resourceAt-4 {
 		return nil, fmt.Errorf("spool: the resource is %d bytes long", len(resource))
 	}
-	s := &Spool{resource: resource, open: map[otlp.SpanID]int{}, wake: make(chan struct{}, 1)}
+	s := &Spool{resource: resource, wake: make(chan struct{}, 1)}
 	if dir == "" {
 		s.mem = make([]byte, fileSize)
 	} else if err := s.create(dir, name); err != nil {
@@ -142,27 +142,33 @@ func (s *Spool) used(half int) *uint64 {
 func slotAt(i int) int    { return headSize + i*slotSize }
 func halfAt(half int) int { return headSize + slots*slotSize + half*halfSize }
 
+// mostOverhead is what a list takes for an element beside its bytes.
+const mostOverhead = 1 + binary.MaxVarintLen64
+
+// noSlot is the slot of a span that has none.
+const noSlot = -1
+
 // Begin notes a span that has begun, with what is known of it: at is its
-// start, in nanoseconds. A span that is too long for a slot, or one too many,
-// is not kept until it ends.
-func (s *Spool) Begin(id otlp.SpanID, at uint64, span []byte) {
+// start, in nanoseconds. The slot is for Finish. A span that is too long for
+// one, or one too many, is not kept until it ends.
+func (s *Spool) Begin(at uint64, span []byte) (slot int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mem == nil || len(s.free) == 0 || len(span) > slotSize-4 {
-		return
+		return noSlot
 	}
-	i := s.free[len(s.free)-1]
+	slot = s.free[len(s.free)-1]
 	s.free = s.free[:len(s.free)-1]
-	s.open[id] = i
-	copy(s.mem[slotAt(i)+4:], span)
+	copy(s.mem[slotAt(slot)+4:], span)
 	// The length comes last: a slot without one is empty.
-	atomic.StoreUint32(s.word(slotAt(i)), uint32(len(span)))
+	atomic.StoreUint32(s.word(slotAt(slot)), uint32(len(span)))
 	atomic.StoreUint64(s.count(beatAt), at)
+	return slot
 }
 
 // Finish keeps a span that has ended, at the nanosecond given, until it is
-// sent.
-func (s *Spool) Finish(id otlp.SpanID, at uint64, span []byte) {
+// sent. It may come in parts.
+func (s *Spool) Finish(slot int, at uint64, parts ...[]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mem == nil {
@@ -170,8 +176,12 @@ func (s *Spool) Finish(id otlp.SpanID, at uint64, span []byte) {
 		return
 	}
 	used := s.used(s.active)
-	half := s.mem[halfAt(s.active):][:halfSize]
-	if kept := otlp.AppendSpan(half[:*used:halfSize], span); &kept[0] == &half[0] { // it had room
+	size := mostOverhead
+	for _, part := range parts {
+		size += len(part)
+	}
+	if *used+uint64(size) <= halfSize {
+		kept := otlp.AppendSpan(s.mem[halfAt(s.active):][:*used:halfSize], parts...)
 		// The count comes last: what is behind it was never written.
 		atomic.StoreUint64(used, uint64(len(kept)))
 		atomic.StoreUint64(s.count(beatAt), at)
@@ -184,10 +194,9 @@ func (s *Spool) Finish(id otlp.SpanID, at uint64, span []byte) {
 	} else {
 		s.lost.Add(1)
 	}
-	if i, ok := s.open[id]; ok {
-		delete(s.open, id)
-		atomic.StoreUint32(s.word(slotAt(i)), 0)
-		s.free = append(s.free, i)
+	if slot != noSlot {
+		atomic.StoreUint32(s.word(slotAt(slot)), 0)
+		s.free = append(s.free, slot)
 	}
 }
 
@@ -235,7 +244,7 @@ func (s *Spool) Close() error {
 	if s.mem == nil {
 		return nil
 	}
-	empty := *s.used(0) == 0 && *s.used(1) == 0 && len(s.open) == 0
+	empty := *s.used(0) == 0 && *s.used(1) == 0 && len(s.free) == slots
 	mem := s.mem
 	s.mem = nil
 	if s.file == nil {

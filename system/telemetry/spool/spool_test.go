@@ -40,9 +40,8 @@ func fill(dir string) error {
 		return err
 	}
 	for n := range 2 * ended {
-		begin(s, n+1)
-		if n < ended {
-			finish(s, n+1)
+		if slot := begin(s, n+1); n < ended {
+			finish(s, slot, n+1)
 		}
 	}
 	fmt.Println("full")
@@ -63,10 +62,10 @@ func begun(n int) []byte {
 	return otlp.AppendStart(nil, otlp.TraceID{1}, spanID(n), otlp.SpanID{}, fmt.Sprint("span ", n), otlp.Internal, uint64(n))
 }
 
-func begin(s *Spool, n int) { s.Begin(spanID(n), uint64(n), begun(n)) }
+func begin(s *Spool, n int) (slot int) { return s.Begin(uint64(n), begun(n)) }
 
-func finish(s *Spool, n int) {
-	s.Finish(spanID(n), uint64(n+1), otlp.AppendEnd(begun(n), uint64(n+1), 0, ""))
+func finish(s *Spool, slot, n int) {
+	s.Finish(slot, uint64(n+1), begun(n), otlp.AppendEnd(nil, uint64(n+1), 0, ""))
 }
 
 // collected is what a collector was sent.
@@ -123,15 +122,13 @@ func TestDrainSendsEachSpanOnce(t *testing.T) {
 			}
 			for round := range 3 {
 				for n := range 100 {
-					begin(s, 1+round*100+n)
-					finish(s, 1+round*100+n)
+					finish(s, begin(s, 1+round*100+n), 1+round*100+n)
 				}
 				away := errors.New("the collector is away")
 				if err := s.Drain(func(_, _ []byte) error { return away }); !errors.Is(err, away) {
 					t.Errorf("drained: %v", err)
 				}
-				begin(s, 1000+round)
-				finish(s, 1000+round)
+				finish(s, begin(s, 1000+round), 1000+round)
 				if err := s.Drain(got.send); err != nil {
 					t.Fatal(err)
 				}
@@ -150,7 +147,7 @@ func TestDrainSendsEachSpanOnce(t *testing.T) {
 			if dir != "" && len(files(t, dir)) != 0 {
 				t.Errorf("left %v", files(t, dir))
 			}
-			finish(s, 1) // after the end: lost, and counted
+			finish(s, noSlot, 1) // after the end: lost, and counted
 			if s.Lost() != 1 {
 				t.Errorf("lost %d, want 1", s.Lost())
 			}
@@ -221,7 +218,7 @@ func TestSpanIsNotInterruptedIfItsEndIsThere(t *testing.T) {
 	}
 	defer s.Close()
 	begin(s, 1)
-	s.Finish(spanID(2), 3, otlp.AppendEnd(begun(1), 2, 0, "")) // the slot of 1 stays taken
+	finish(s, noSlot, 1) // its slot stays taken
 	file, err := os.ReadFile(s.path())
 	if err != nil {
 		t.Fatal(err)
@@ -247,8 +244,7 @@ func TestFullSpoolCountsWhatItLoses(t *testing.T) {
 	defer s.Close()
 	woken, kept := false, 0
 	for n := 1; s.Lost() < 10; n++ {
-		begin(s, n)
-		finish(s, n)
+		finish(s, begin(s, n), n)
 		kept = n
 		select {
 		case <-s.Wake():
@@ -271,11 +267,12 @@ func TestMoreSpansThanSlotsAreKeptOnceTheyEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
+	var taken []int
 	for n := range slots + 100 {
-		begin(s, n+1)
+		taken = append(taken, begin(s, n+1))
 	}
-	for n := range slots + 100 {
-		finish(s, n+1)
+	for n, slot := range taken {
+		finish(s, slot, n+1)
 	}
 	got := newCollected()
 	if err := s.Drain(got.send); err != nil || len(got.spans) != slots+100 || len(s.free) != slots {
@@ -336,8 +333,7 @@ func BenchmarkBeginAndFinish(b *testing.B) {
 	n := 0
 	for b.Loop() {
 		n++
-		s.Begin(spanID(n), 1, first)
-		s.Finish(spanID(n), 2, whole)
+		s.Finish(s.Begin(1, first), 2, whole)
 		if n%1000 == 0 {
 			_ = s.Drain(func(_, _ []byte) error { return nil })
 		}
