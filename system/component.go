@@ -13,6 +13,7 @@ type Component string
 const (
 	Broker       Component = "broker"       // Kafka protocol
 	Cache        Component = "cache"        // Redis protocol
+	Database     Component = "database"     // SQL, where that is a server of its own
 	Order        Component = "order"        // takes orders
 	Inventory    Component = "inventory"    // keeps the stock
 	Payment      Component = "payment"      // takes the money
@@ -22,7 +23,7 @@ const (
 
 // Components lists them in the order in which they boot.
 func Components() []Component {
-	return []Component{Broker, Cache, Order, Inventory, Payment, Notification, Gateway}
+	return []Component{Broker, Cache, Database, Order, Inventory, Payment, Notification, Gateway}
 }
 
 // ReplicaName is the name of the n-th replica, counted from 0.

@@ -18,6 +18,8 @@ type Config struct {
 	Scaling      ScalingConfig
 	Patterns     PatternsConfig
 	Tracing      TracingConfig
+	Broker       BrokerConfig
+	Images       ImagesConfig
 
 	// Dir holds state and data. "" takes a temporary directory, which is
 	// removed when the stack is closed.
@@ -111,6 +113,23 @@ type TracingConfig struct {
 	Sample   float64 // share of the requests that are traced, 0 to 1
 }
 
+// BrokerConfig is the broker of the system.
+type BrokerConfig struct {
+	// Replicas is 1, or 3 for a cluster whose leader can be killed: every
+	// topic is kept three times, and two of them acknowledge. Only where the
+	// runtime has real brokers.
+	Replicas int
+}
+
+// ImagesConfig names the images of a runtime of containers; "" is that
+// runtime's own choice.
+type ImagesConfig struct {
+	Kafka      string
+	Redis      string
+	PostgreSQL string
+	Mirror     string // prefix of a registry that has them: "registry.example:5000/mirror"
+}
+
 // DefaultConfig is the system of the scenario library: one replica of each
 // service, inventory scaled by lag from 1 to 20, all patterns on.
 func DefaultConfig() Config {
@@ -142,6 +161,7 @@ func DefaultConfig() Config {
 		},
 		Patterns: PatternsConfig{Outbox: true, Inbox: true, Breaker: true, Tracing: true, Auth: true, RateLimit: true, Shedding: true, Bulkhead: true, Backoff: true, RetryBudget: true},
 		Tracing:  TracingConfig{Sample: 1},
+		Broker:   BrokerConfig{Replicas: 1},
 	}
 }
 
@@ -185,6 +205,7 @@ func (c Config) Validate() error {
 	need(c.Payment.Work >= 0, "payment work must not be negative: %s", c.Payment.Work)
 	count("notification replicas", c.Notification.Replicas, 1)
 	need(c.Tracing.Sample >= 0 && c.Tracing.Sample <= 1, "tracing sample must be a share of 0 to 1, not %g", c.Tracing.Sample)
+	need(c.Broker.Replicas == 1 || c.Broker.Replicas == 3, "broker replicas must be 1 or 3, not %d", c.Broker.Replicas)
 	need(c.Scaling.Partitions > 0, "partitions must be positive, not %d", c.Scaling.Partitions)
 	switch c.Scaling.By {
 	case ScaleByNone:
@@ -211,7 +232,9 @@ func (c Config) Slots(comp Component) int {
 		return c.Payment.Replicas
 	case Notification:
 		return c.Notification.Replicas
-	case Broker, Cache:
+	case Broker:
+		return c.Broker.Replicas
+	case Cache, Database:
 		return 1
 	}
 	return 0

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -252,4 +253,9 @@ func replica(t *testing.T, stack *system.Stack, name string) system.ReplicaStatu
 	}
 	t.Fatalf("%s is not in the status", name)
 	return system.ReplicaStatus{}
+}
+
+// components are those that the local runtime has processes for.
+func components() []system.Component {
+	return slices.DeleteFunc(system.Components(), func(c system.Component) bool { return c == system.Database })
 }

@@ -136,7 +136,9 @@ func (o *observer) sample(now time.Time) Sample {
 		Processes: map[string]ProcessSample{},
 	}
 	for _, c := range Components() {
-		s.Ready[c], s.Desired[c] = 0, o.stack.want(c)
+		if len(o.stack.of(c)) > 0 {
+			s.Ready[c], s.Desired[c] = 0, o.stack.want(c)
+		}
 	}
 	for _, st := range o.stack.seats {
 		st.mu.Lock()

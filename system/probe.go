@@ -84,7 +84,7 @@ func (s *seat) keepProbing(ctx context.Context, p Process) {
 		s.mu.Unlock()
 		var err error
 		if !paused {
-			err = s.probe(ctx, s.Admin)
+			err = s.probe(ctx)
 		}
 		if ctx.Err() != nil {
 			return

@@ -31,6 +31,9 @@ type Fleet interface {
 	Brokers() []string
 	// Database opens the database of a service for reading only.
 	Database(ctx context.Context, c Component) (*sql.DB, error)
+	// Infrastructure says what the system stands on, by name: product,
+	// version and where it comes from. Only while it runs.
+	Infrastructure(ctx context.Context) map[string]string
 	// Close gives everything back. All processes have ended by then, or it
 	// ends them.
 	Close() error
@@ -41,7 +44,9 @@ type Replica struct {
 	Name      string
 	Component Component
 	Addr      string // host:port of the service
-	Admin     string // host:port of health, readiness and metrics
+	Admin     string // host:port of health, readiness and metrics; "": it has none
+	// Ready asks whether it can take work, and says why not; nil asks Admin.
+	Ready func(ctx context.Context) error
 }
 
 // Process is one run of a replica.

@@ -18,7 +18,7 @@ func (s *Stack) Scale(ctx context.Context, c Component, n int) error {
 	if !c.valid() {
 		return fmt.Errorf("scale %s: there is no such component", c)
 	}
-	if room := s.cfg.Slots(c); n < 0 || n > room {
+	if room := len(s.of(c)); n < 0 || n > room {
 		return fmt.Errorf("scale %s to %d: this stack has room for 0 to %d", c, n, room)
 	}
 	if err := s.resize(c, n); err != nil {

@@ -29,7 +29,7 @@ const tailLines = 10
 type seat struct {
 	Replica
 	fleet Fleet
-	probe func(ctx context.Context, admin string) error // nil: it is ready
+	probe func(ctx context.Context) error // nil: it is ready
 	log   *slog.Logger
 
 	mu        sync.Mutex
@@ -51,7 +51,7 @@ type seat struct {
 	lastEnd   string // how its last process ended, with the tail of its log
 }
 
-func newSeat(r Replica, fleet Fleet, probe func(context.Context, string) error, log *slog.Logger) *seat {
+func newSeat(r Replica, fleet Fleet, probe func(context.Context) error, log *slog.Logger) *seat {
 	return &seat{
 		Replica: r, fleet: fleet, probe: probe,
 		log:     log.With("replica", r.Name),

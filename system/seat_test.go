@@ -28,6 +28,7 @@ type fakeFleet struct {
 func (f *fakeFleet) Replicas() []Replica                                  { return nil }
 func (f *fakeFleet) Brokers() []string                                    { return nil }
 func (f *fakeFleet) Tail(string, int) string                              { return "last words" }
+func (f *fakeFleet) Infrastructure(context.Context) map[string]string     { return nil }
 func (f *fakeFleet) Close() error                                         { return nil }
 func (f *fakeFleet) Database(context.Context, Component) (*sql.DB, error) { return nil, nil }
 func (f *fakeFleet) Start(_ context.Context, replica string) (Process, error) {
@@ -95,7 +96,7 @@ func oneSeat(t *testing.T, ready func() error, test func(t *testing.T, s *Stack,
 		f := &fakeFleet{began: time.Now()}
 		s := &Stack{fleet: f, cfg: DefaultConfig(), log: slog.New(slog.DiscardHandler), desired: map[Component]int{}}
 		s.cfg.Inventory.MaxReplicas = 1
-		probe := func(context.Context, string) error { return ready() }
+		probe := func(context.Context) error { return ready() }
 		st := newSeat(Replica{Name: "inventory-0", Component: Inventory}, f, probe, s.log)
 		s.seats = []*seat{st}
 		ctx, cancel := context.WithCancel(context.Background())

@@ -78,7 +78,11 @@ func Boot(ctx context.Context, rt Runtime, cfg Config, log *slog.Logger) (*Stack
 	life, dismiss := context.WithCancel(context.WithoutCancel(ctx))
 	s.dismiss = dismiss
 	for _, r := range fleet.Replicas() {
-		st := newSeat(r, fleet, s.probe.ready, log)
+		ready := r.Ready
+		if ready == nil {
+			ready = func(ctx context.Context) error { return s.probe.ready(ctx, r.Admin) }
+		}
+		st := newSeat(r, fleet, ready, log)
 		s.seats = append(s.seats, st)
 		s.supervisors.Go(func() { st.supervise(life) })
 	}
@@ -133,11 +137,11 @@ func (s *Stack) unsettle() error {
 
 // stages are the components in the order of their start: those of one stage
 // start together.
-var stages = [][]Component{{Broker, Cache}, {Order, Inventory, Payment, Notification, Gateway}}
+var stages = [][]Component{{Broker, Cache, Database}, {Order, Inventory, Payment, Notification, Gateway}}
 
 // ends are the stages of an orderly end: first nobody comes in, then what is
 // inside is finished, then what it stands on goes.
-var ends = [][]Component{{Gateway}, {Order, Inventory, Payment, Notification}, {Broker, Cache}}
+var ends = [][]Component{{Gateway}, {Order, Inventory, Payment, Notification}, {Broker, Cache, Database}}
 
 // raise starts every component and waits until it is ready.
 func (s *Stack) raise(ctx context.Context) error {
@@ -145,13 +149,13 @@ func (s *Stack) raise(ctx context.Context) error {
 	defer cancel()
 	for _, stage := range stages {
 		for _, c := range stage {
-			if err := s.resize(c, s.cfg.initial(c)); err != nil {
+			if err := s.resize(c, s.initial(c)); err != nil {
 				return err
 			}
 		}
 		first, ctx := errgroup.WithContext(ctx)
 		for _, c := range stage {
-			for _, st := range s.of(c)[:s.cfg.initial(c)] {
+			for _, st := range s.of(c)[:s.initial(c)] {
 				first.Go(func() error { return st.awaitBoot(ctx) })
 			}
 		}
@@ -223,6 +227,10 @@ func (s *Stack) of(c Component) []*seat {
 	}
 	return seats
 }
+
+// initial is how many replicas of c the stack boots with: none of what the
+// runtime has no place for.
+func (s *Stack) initial(c Component) int { return min(s.cfg.initial(c), len(s.of(c))) }
 
 // seat finds a replica by its name.
 func (s *Stack) seat(replica string) (*seat, error) {

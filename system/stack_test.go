@@ -60,7 +60,7 @@ func TestWhatIsKilledComesBackWithItsDataWhereItWas(t *testing.T) {
 	t.Parallel()
 	stack := boot(t, nil)
 	var ids []string
-	for _, c := range system.Components() {
+	for _, c := range components() {
 		ids = append(ids, order(t, stack))
 		name := c.ReplicaName(0)
 		before := replica(t, stack, name)
@@ -154,7 +154,7 @@ func TestRestartLosesNothing(t *testing.T) {
 	t.Parallel()
 	stack := boot(t, nil)
 	id := order(t, stack)
-	for _, c := range system.Components() {
+	for _, c := range components() {
 		_, detail, err := stack.Restart(soon(t), c.ReplicaName(0))
 		if err != nil || !strings.Contains(detail, "is gone (exit status 0)") {
 			t.Errorf("%q, %v", detail, err)
@@ -242,7 +242,7 @@ func TestObserve(t *testing.T) {
 		}
 	})
 	last := samples[len(samples)-1]
-	for _, c := range system.Components() {
+	for _, c := range components() {
 		if last.Ready[c] != 1 || last.Desired[c] != 1 {
 			t.Errorf("%s: %d of %d are ready", c, last.Ready[c], last.Desired[c])
 		}

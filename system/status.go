@@ -81,6 +81,9 @@ func (s *Stack) Status(ctx context.Context) Status {
 	})
 	asked.Go(func() { status.Breakers = s.readBreakers(ctx) })
 	for _, c := range Components() {
+		if len(s.of(c)) == 0 {
+			continue
+		}
 		cs := ComponentStatus{Name: c, Desired: s.want(c), Replicas: []ReplicaStatus{}}
 		for _, st := range s.of(c) {
 			rs, there := st.status()

@@ -26,18 +26,19 @@ func newDown() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if len(infos) == 0 {
-				fmt.Fprintln(cmd.OutOrStdout(), "no stack is running")
-			}
 			var errs []error
 			for _, info := range infos {
 				errs = append(errs, down(ctx, cmd, info.ID))
 			}
-			return errors.Join(errs...)
+			removed, err := removeContainers(ctx, cmd.OutOrStdout())
+			if len(infos) == 0 && removed == 0 && err == nil {
+				fmt.Fprintln(cmd.OutOrStdout(), "no stack is running")
+			}
+			return errors.Join(append(errs, err)...)
 		},
 	}
 	addStackFlag(cmd, &stack)
-	cmd.Flags().BoolVar(&all, "all", false, "every stack of yours")
+	cmd.Flags().BoolVar(&all, "all", false, "every stack of yours, and all containers that any stack has left")
 	return cmd
 }
 

@@ -56,7 +56,7 @@ doubled.
 	})
 	root.AddCommand(
 		newRun(), newUp(), newDown(), newStatus(), newChaos(), newVerify(), newToken(),
-		newScenario(), newReport(), newServe(), newVersion(),
+		newScenario(), newReport(), newServe(), newReap(), newVersion(),
 	)
 	for _, c := range root.Commands() {
 		markUsage(c)

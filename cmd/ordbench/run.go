@@ -14,8 +14,6 @@ import (
 	"github.com/ordbench/ordbench/reports"
 	"github.com/ordbench/ordbench/scenarios"
 	"github.com/ordbench/ordbench/scenarios/conductor"
-	"github.com/ordbench/ordbench/system"
-	"github.com/ordbench/ordbench/system/runtime/local"
 )
 
 // defaultOut is where results go.
@@ -23,7 +21,7 @@ const defaultOut = "results"
 
 type runOptions struct {
 	out     string
-	runtime string
+	runtime runtimeOptions
 	seed    int64
 	otlp    string
 	set     []string
@@ -54,18 +52,17 @@ The first Ctrl-C stops the load and reports; the second tears down at once.
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.out, "out", "o", defaultOut, "directory for results")
-	f.StringVar(&o.runtime, "runtime", "auto", "where the system runs: auto or local")
+	o.runtime.flags(cmd)
 	f.Int64Var(&o.seed, "seed", 0, "seed of arrivals and orders, instead of the scenario's")
 	f.StringArrayVar(&o.set, "set", nil, "change one value of the scenario, path=value; may be repeated")
 	f.StringVar(&o.otlp, "otlp-endpoint", "", "URL of an OpenTelemetry collector that gets the traces too")
 	f.BoolVar(&o.json, "json", false, "print result.json instead of the summary")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, only the result")
-	completeRuntimes(cmd)
 	return cmd
 }
 
 func (o *runOptions) run(cmd *cobra.Command, args []string) error {
-	rt, err := chooseRuntime(o.runtime)
+	rt, err := o.runtime.choose(cmd.Context(), cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
@@ -147,20 +144,6 @@ func worse(a, b error) error {
 		return b
 	}
 	return a
-}
-
-// chooseRuntime returns the runtime of that name.
-func chooseRuntime(name string) (system.Runtime, error) {
-	switch name {
-	case "auto", "local":
-		return local.Runtime{}, nil
-	default:
-		return nil, usageError{fmt.Errorf("unknown runtime %q: auto and local are there", name)}
-	}
-}
-
-func completeRuntimes(cmd *cobra.Command) {
-	_ = cmd.RegisterFlagCompletionFunc("runtime", cobra.FixedCompletions([]string{"auto", "local"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // commandLine is what was typed, quoted so that it can be typed again.

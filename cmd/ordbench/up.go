@@ -23,7 +23,7 @@ import (
 
 type upOptions struct {
 	out     string
-	runtime string
+	runtime runtimeOptions
 	listen  string
 	otlp    string
 	set     []string
@@ -54,13 +54,12 @@ SCENARIO, the system as that describes it. Data last as long as the stack.`,
 	f := cmd.Flags()
 	f.BoolVarP(&o.detach, "detach", "d", false, "return when it is ready, and let it run")
 	f.StringVarP(&o.out, "out", "o", defaultOut, "directory for data and logs")
-	f.StringVar(&o.runtime, "runtime", "auto", "where the system runs: auto or local")
+	o.runtime.flags(cmd)
 	f.StringVar(&o.listen, "listen", "", "address of the gateway, host:port; a free port by default")
 	f.StringVar(&o.otlp, "otlp-endpoint", "", "URL of an OpenTelemetry collector that gets the traces")
 	f.StringArrayVar(&o.set, "set", nil, "change one value of the scenario, path=value; may be repeated")
 	f.StringVar(&o.id, "id", "", "")
 	_ = f.MarkHidden("id")
-	completeRuntimes(cmd)
 	return cmd
 }
 
@@ -88,7 +87,7 @@ func (o *upOptions) foreground(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	rt, err := chooseRuntime(o.runtime)
+	rt, err := o.runtime.choose(cmd.Context(), cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
@@ -156,7 +155,7 @@ func (o *upOptions) background(cmd *cobra.Command, args []string) error {
 	if _, _, err := o.config(args); err != nil {
 		return err
 	}
-	if _, err := chooseRuntime(o.runtime); err != nil {
+	if _, err := o.runtime.choose(cmd.Context(), cmd.ErrOrStderr()); err != nil {
 		return err
 	}
 	id := conductor.NewID("up")
@@ -174,7 +173,8 @@ func (o *upOptions) background(cmd *cobra.Command, args []string) error {
 		return &conductor.OutDirError{Dir: o.out, Err: err}
 	}
 	defer logFile.Close()
-	child := []string{"up", "--id", id, "--out", o.out, "--runtime", o.runtime, "--listen", o.listen, "--otlp-endpoint", o.otlp, "--no-color"}
+	child := []string{"up", "--id", id, "--out", o.out, "--listen", o.listen, "--otlp-endpoint", o.otlp, "--no-color"}
+	child = append(child, o.runtime.args()...)
 	for _, set := range o.set {
 		child = append(child, "--set", set)
 	}

@@ -85,7 +85,8 @@ type run struct {
 	dir       string
 	began     time.Time
 	booted    time.Time
-	start     time.Time // of the first phase: zero of the run's clock
+	standsOn  map[string]string // infrastructure and its version
+	start     time.Time         // of the first phase: zero of the run's clock
 	session   *Session
 	collector *Collector // nil: the system is not traced
 	traces    *traces.Book
@@ -168,6 +169,7 @@ func (r *run) boot(ctx context.Context, log *slog.Logger) error {
 	}
 	r.session, r.collector = session, collector
 	r.booted = time.Now()
+	r.standsOn = session.Stack.Infrastructure(ctx)
 	r.event("the stack is up: %s (%s, booted in %s)", session.Stack.URL(), session.Stack.Runtime(), r.booted.Sub(r.began).Round(time.Millisecond))
 	return nil
 }
@@ -331,7 +333,7 @@ func (r *run) result() *reports.Result {
 			Interrupted: r.stopped,
 		},
 		Scenario:    reports.Scenario{Name: s.Name, Description: s.Description, SHA256: s.SHA256, Resolved: s.Resolved},
-		Environment: environment(r.Version, nil),
+		Environment: environment(r.Version, r.standsOn),
 		Validity:    m.validity(),
 		Phases:      m.phases(),
 		Orders:      r.found.Orders,

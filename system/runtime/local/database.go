@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"runtime/debug"
 
 	"github.com/ordbench/ordbench/system"
 	"github.com/ordbench/ordbench/system/store"
@@ -17,4 +18,24 @@ func (f *fleet) Database(ctx context.Context, c system.Component) (*sql.DB, erro
 		return nil, fmt.Errorf("the database of %s: %w", c, err)
 	}
 	return db, nil
+}
+
+// Infrastructure names what is embedded, as this binary was built with it.
+func (f *fleet) Infrastructure(context.Context) map[string]string {
+	build, ok := debug.ReadBuildInfo()
+	if !ok {
+		return nil
+	}
+	found := map[string]string{}
+	for _, dep := range build.Deps {
+		switch dep.Path {
+		case "github.com/twmb/franz-go/pkg/kfake":
+			found["broker"] = "kfake " + dep.Version
+		case "github.com/alicebob/miniredis/v2":
+			found["cache"] = "miniredis " + dep.Version
+		case "modernc.org/sqlite":
+			found["database"] = "SQLite, modernc.org/sqlite " + dep.Version
+		}
+	}
+	return found
 }

@@ -45,6 +45,9 @@ func (r Runtime) Boot(_ context.Context, cfg system.Config) (system.Fleet, error
 
 // prepare does all that a fleet needs before its first start.
 func (f *fleet) prepare() error {
+	if n := f.cfg.Broker.Replicas; n > 1 {
+		return fmt.Errorf("%d brokers: the local runtime has one: take --runtime docker", n)
+	}
 	if f.command == nil {
 		binary, err := os.Executable()
 		if err != nil {
@@ -60,6 +63,9 @@ func (f *fleet) prepare() error {
 		return fmt.Errorf("lease: %w", err)
 	}
 	for _, c := range system.Components() {
+		if c == system.Database {
+			continue // files, here
+		}
 		if err := f.reserve(c); err != nil {
 			return fmt.Errorf("%s: %w", c, err)
 		}

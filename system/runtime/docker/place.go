@@ -1,0 +1,221 @@
+package docker
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/moby/moby/api/pkg/stdcopy"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
+	"github.com/testcontainers/testcontainers-go"
+
+	"github.com/ordbench/ordbench/system"
+)
+
+// place is where one replica lives: one container, made at its first start
+// and started again after each end, with its ports, its files and its volume.
+type place struct {
+	fleet     *fleet
+	name      string
+	component system.Component
+	ordinal   int
+	published map[string]int // host port by container port
+	spec      spec
+	logFrom   atomic.Int64 // where the log of the latest process begins
+
+	mu  sync.Mutex
+	id  string // of the container; "": not made yet
+	run *run   // nil: none runs
+}
+
+// spec is what a place holds.
+type spec struct {
+	image  string
+	cmd    []string
+	env    map[string]string
+	user   string
+	files  []file
+	volume string // where the data are kept; "": nowhere
+	mounts []mount.Mount
+	stop   string // the signal that ends it in good order
+}
+
+// file is what is put into a container before it starts. That way no
+// configuration and no secret stands on a command line or in a variable.
+type file struct {
+	path string // absolute
+	mode int64
+	uid  int
+	text []byte
+}
+
+// start starts the container.
+func (p *place) start(ctx context.Context) (*run, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.run != nil {
+		return nil, errors.New("it runs already")
+	}
+	if p.id == "" {
+		if err := p.make(ctx); err != nil {
+			return nil, err
+		}
+	}
+	log, err := os.OpenFile(p.fleet.logPath(p.name), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	from, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	r, err := p.launch(ctx, log)
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	p.logFrom.Store(from)
+	p.run = r
+	return r, nil
+}
+
+// launch attaches to the container before it starts, so that nothing it says
+// is missed, and follows it to its end.
+func (p *place) launch(ctx context.Context, log *os.File) (*run, error) {
+	api := p.fleet.engine.api
+	attached, err := api.ContainerAttach(ctx, p.id, client.ContainerAttachOptions{Stream: true, Stdout: true, Stderr: true})
+	if err != nil {
+		return nil, fmt.Errorf("attach: %w", err)
+	}
+	following, stop := context.WithCancel(context.WithoutCancel(ctx))
+	wait := api.ContainerWait(following, p.id, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
+	fail := func(err error) (*run, error) {
+		stop()
+		attached.Close()
+		return nil, err
+	}
+	if _, err := api.ContainerStart(ctx, p.id, client.ContainerStartOptions{}); err != nil {
+		return fail(err)
+	}
+	found, err := api.ContainerInspect(ctx, p.id, client.ContainerInspectOptions{})
+	if err != nil {
+		return fail(err)
+	}
+	r := &run{place: p, api: api, id: p.id, pid: found.Container.State.Pid, said: make(chan struct{}), done: make(chan struct{})}
+	r.meter = newMeter(r.pid)
+	go func() {
+		defer stop()
+		r.await(following, wait)
+		// What it said last may still be on its way; a child of its own
+		// could hold the stream open for ever.
+		cut := time.AfterFunc(time.Second, attached.Close)
+		<-r.said
+		cut.Stop()
+		attached.Close()
+		_ = log.Close() // the writes have told already
+		p.mu.Lock()
+		p.run = nil
+		p.mu.Unlock()
+		close(r.done)
+	}()
+	go func() {
+		defer close(r.said)
+		_, _ = stdcopy.StdCopy(log, log, attached.Reader) // it ends with the connection
+	}()
+	return r, nil
+}
+
+// make makes the container, through testcontainers.
+func (p *place) make(ctx context.Context) error {
+	f := p.fleet
+	mounts := slices.Clone(p.spec.mounts)
+	if p.spec.volume != "" {
+		mounts = append(mounts, mount.Mount{Type: mount.TypeVolume, Source: f.resource(p.name), Target: p.spec.volume,
+			VolumeOptions: &mount.VolumeOptions{Labels: f.labels()}})
+	}
+	var exposed []string
+	bound := network.PortMap{}
+	for inside, outside := range p.published {
+		port := network.MustParsePort(inside + "/tcp")
+		exposed = append(exposed, port.String())
+		bound[port] = []network.PortBinding{{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: strconv.Itoa(outside)}}
+	}
+	labels := f.labels()
+	labels[labelReplica] = p.name
+	c, err := f.engine.CreateContainer(ctx, testcontainers.ContainerRequest{
+		Name:   f.resource(p.name),
+		Image:  p.spec.image,
+		Cmd:    p.spec.cmd,
+		Env:    p.spec.env,
+		Labels: labels,
+		// All of them: without any, those that the image names would be
+		// published, and on every interface.
+		ExposedPorts:   exposed,
+		Networks:       []string{f.network},
+		NetworkAliases: map[string][]string{f.network: {p.name}},
+		ConfigModifier: func(c *container.Config) {
+			c.Hostname, c.User = p.name, p.spec.user
+		},
+		HostConfigModifier: func(h *container.HostConfig) {
+			h.Mounts, h.PortBindings = mounts, bound
+			// The log is a file of ours. A second copy would cost the
+			// daemon as much as the first.
+			h.LogConfig = container.LogConfig{Type: "none"}
+		},
+	})
+	if c != nil {
+		p.id = c.GetContainerID()
+	}
+	if err != nil {
+		return err
+	}
+	return p.put(ctx)
+}
+
+// put copies the files into the container.
+func (p *place) put(ctx context.Context) error {
+	if len(p.spec.files) == 0 {
+		return nil
+	}
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	for _, f := range p.spec.files {
+		err := w.WriteHeader(&tar.Header{Name: f.path[1:], Mode: f.mode, Uid: f.uid, Gid: f.uid, Size: int64(len(f.text)), ModTime: time.Now()})
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(f.text); err != nil {
+			return err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	_, err := p.fleet.engine.api.CopyToContainer(ctx, p.id, client.CopyToContainerOptions{DestinationPath: "/", Content: &archive})
+	if err != nil {
+		return fmt.Errorf("copy the configuration: %w", err)
+	}
+	return nil
+}
+
+// settle waits for the end of a run whose container is gone.
+func (p *place) settle() {
+	p.mu.Lock()
+	r := p.run
+	p.mu.Unlock()
+	if r != nil {
+		<-r.done
+	}
+}

@@ -1,0 +1,159 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/moby/moby/client"
+
+	"github.com/ordbench/ordbench/system"
+)
+
+// run is one run of a container. It satisfies system.Process.
+type run struct {
+	place *place
+	api   client.APIClient
+	id    string
+	pid   int // of its first process, as the daemon's machine counts
+	meter *meter
+	said  chan struct{} // closed when all that it wrote is in the log
+	done  chan struct{}
+	exit  string
+}
+
+// requestLimit bounds one request to the daemon.
+const requestLimit = 20 * time.Second
+
+// await returns when the container has ended.
+func (r *run) await(ctx context.Context, wait client.ContainerWaitResult) {
+	var code int64
+	select {
+	case ended := <-wait.Result:
+		code = ended.StatusCode
+		if ended.Error != nil {
+			r.exit = ended.Error.Message
+			return
+		}
+	case err := <-wait.Error:
+		// The daemon went away, or the container was removed under us.
+		r.exit = err.Error()
+		return
+	}
+	switch {
+	case code == 128+9 && r.outOfMemory(ctx):
+		r.exit = "signal: killed (out of memory)"
+	case code == 128+9:
+		r.exit = "signal: killed"
+	default:
+		r.exit = fmt.Sprintf("exit status %d", code)
+	}
+}
+
+// outOfMemory tells whether the kernel ended it for its memory.
+func (r *run) outOfMemory(ctx context.Context) bool {
+	found, err := r.api.ContainerInspect(ctx, r.id, client.ContainerInspectOptions{})
+	return err == nil && found.Container.State.OOMKilled
+}
+
+func (r *run) PID() int              { return r.pid }
+func (r *run) Done() <-chan struct{} { return r.done }
+
+// Exit says how the container ended; only after Done.
+func (r *run) Exit() string { return r.exit }
+
+// Terminate asks for an orderly end. A paused container can only do so once
+// it runs again.
+func (r *run) Terminate() error {
+	if stopped, _, err := r.Stopped(); err == nil && stopped {
+		if err := r.Resume(); err != nil {
+			return err
+		}
+	}
+	return r.signal(r.place.spec.stop)
+}
+
+// Kill ends it at once, paused or not.
+func (r *run) Kill() error {
+	err := r.signal("KILL")
+	if err == nil {
+		return nil
+	}
+	// Some daemons want a paused container to run before it dies.
+	if stopped, _, look := r.Stopped(); look == nil && stopped && r.Resume() == nil {
+		return r.signal("KILL")
+	}
+	return err
+}
+
+func (r *run) signal(name string) error {
+	return r.ask("signal", func(ctx context.Context) error {
+		_, err := r.api.ContainerKill(ctx, r.id, client.ContainerKillOptions{Signal: name})
+		return err
+	})
+}
+
+// Pause freezes every process of the container.
+func (r *run) Pause() error {
+	return r.ask("pause", func(ctx context.Context) error {
+		_, err := r.api.ContainerPause(ctx, r.id, client.ContainerPauseOptions{})
+		return err
+	})
+}
+
+// Resume lets it run; of one that runs already it says nothing.
+func (r *run) Resume() error {
+	if stopped, _, err := r.Stopped(); err == nil && !stopped {
+		return nil
+	}
+	return r.ask("resume", func(ctx context.Context) error {
+		_, err := r.api.ContainerUnpause(ctx, r.id, client.ContainerUnpauseOptions{})
+		return err
+	})
+}
+
+// Stopped asks the daemon whether the container is frozen.
+func (r *run) Stopped() (stopped bool, state string, err error) {
+	err = r.ask("look at", func(ctx context.Context) error {
+		found, err := r.api.ContainerInspect(ctx, r.id, client.ContainerInspectOptions{})
+		if err != nil {
+			return err
+		}
+		stopped, state = found.Container.State.Paused, string(found.Container.State.Status)
+		return nil
+	})
+	return stopped, state, err
+}
+
+// Usage is that of all processes of the container.
+func (r *run) Usage() (system.Usage, error) {
+	select {
+	case <-r.done:
+		return system.Usage{}, r.gone()
+	default:
+	}
+	return r.meter.read()
+}
+
+// ask puts one question to the daemon about a container that runs.
+func (r *run) ask(what string, question func(context.Context) error) error {
+	select {
+	case <-r.done:
+		return r.gone()
+	default:
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), requestLimit)
+	defer cancel()
+	if err := question(ctx); err != nil {
+		return fmt.Errorf("%s %s: %w", what, r.place.name, err)
+	}
+	return nil
+}
+
+func (r *run) gone() error {
+	return fmt.Errorf("pid %d has ended: %s: %w", r.pid, r.exit, os.ErrProcessDone)
+}
+
+var errNoUsage = errors.New("the daemon's machine does not show its control groups")
