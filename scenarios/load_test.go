@@ -51,6 +51,8 @@ system:
   payment: {replicas: 4, decline: 2.5%, timeout: 100%, work: 0s}
   notification: {replicas: 5}
   scaling: {by: none, lag_threshold: 10, partitions: 4, polling_interval: 500ms, stabilization_window: 0s}
+  broker: {replicas: 3}
+  images: {kafka: k:1, redis: r:2, postgres: p:3, mirror: here/there}
   tracing: {sample: 25%}
   patterns: {outbox: off, inbox: false, breaker: no, tracing: off, auth: off, rate_limit: off, shedding: off, bulkhead: off, backoff: off, retry_budget: off}
 traffic:
@@ -98,6 +100,8 @@ func TestEveryKeyIsRead(t *testing.T) {
 				By: system.ScaleByNone, LagThreshold: 10, Partitions: 4, PollingInterval: 500 * time.Millisecond,
 			},
 			Tracing: system.TracingConfig{Sample: 0.25},
+			Broker:  system.BrokerConfig{Replicas: 3},
+			Images:  system.ImagesConfig{Kafka: "k:1", Redis: "r:2", PostgreSQL: "p:3", Mirror: "here/there"},
 		},
 		Traffic: Traffic{
 			Customers: 10, Connections: 8, Timeout: 3 * time.Second, MaxSlip: 20 * time.Millisecond,

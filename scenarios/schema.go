@@ -28,7 +28,7 @@ func systemKeys(c *system.Config) object {
 	const replicas = 100
 	return object{
 		of:    "system",
-		later: []string{"coupling", "images", "runtime"},
+		later: []string{"coupling", "runtime"},
 		fields: []field{
 			{"gateway", object{of: "system.gateway", fields: []field{
 				{"replicas", whole(&c.Gateway.Replicas, 1, replicas), false},
@@ -68,6 +68,10 @@ func systemKeys(c *system.Config) object {
 				{"polling_interval", duration(&c.Scaling.PollingInterval, 50*time.Millisecond, time.Hour), false},
 				{"stabilization_window", duration(&c.Scaling.StabilizationWindow, 0, time.Hour), false},
 			}}, false},
+			{"broker", object{of: "system.broker", flow: true, fields: []field{
+				{"replicas", brokers(&c.Broker.Replicas), false},
+			}}, false},
+			{"images", imageKeys(&c.Images), false},
 			{"tracing", object{of: "system.tracing", flow: true, fields: []field{
 				{"sample", share(&c.Tracing.Sample), false},
 			}}, false},
@@ -89,6 +93,36 @@ func systemKeys(c *system.Config) object {
 			}, false},
 		},
 	}
+}
+
+// imageKeys name the images of a runtime of containers, where they are not its
+// own choice.
+func imageKeys(c *system.ImagesConfig) rule {
+	image := func(to *string) rule {
+		return optional{words(to), func() bool { return *to == "" }}
+	}
+	return object{of: "system.images", flow: true, fields: []field{
+		{"kafka", image(&c.Kafka), false},
+		{"redis", image(&c.Redis), false},
+		{"postgres", image(&c.PostgreSQL), false},
+		{"mirror", image(&c.Mirror), false},
+	}}
+}
+
+// brokers is one broker, or a cluster that survives the death of its leader.
+func brokers(to *int) value {
+	v := whole(to, 1, 3)
+	read := v.set
+	v.set = func(s string) *wrong {
+		if wrong := read(s); wrong != nil {
+			return wrong
+		}
+		if *to == 2 {
+			return wrongf("1, or 3 so that two are left to acknowledge", "2 brokers survive no more than 1")
+		}
+		return nil
+	}
+	return v
 }
 
 func trafficKeys(t *Traffic) object {
