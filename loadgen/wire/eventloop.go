@@ -62,6 +62,8 @@ func (e *eventLoop) Run(ctx context.Context, job loadgen.Job) error {
 		errs  []error
 	)
 	n := min(e.cfg.Loops, e.cfg.Connections)
+	procs.add(n)
+	defer procs.add(-n)
 	for i := range n {
 		l := newLoop(share(e.cfg.Connections, n, i), e.spin)
 		l.job, l.timeout, l.origin = job, e.cfg.Timeout, newOrigin(e.base)
@@ -77,6 +79,20 @@ func (e *eventLoop) Run(ctx context.Context, job loadgen.Job) error {
 	}
 	loops.Wait()
 	return errors.Join(errs...)
+}
+
+// procs lets the threads of loops come on top of those that run everything
+// else. Else, on few cores, the scheduler takes a loop for one that is blocked
+// each time it sleeps, and has it wait for its turn when it wakes.
+var procs extra
+
+// extra changes how many threads may run Go at the same time.
+type extra struct{ mu sync.Mutex }
+
+func (x *extra) add(n int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + n)
 }
 
 // share is how many of all the i-th of n has.

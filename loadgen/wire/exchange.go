@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"time"
 
 	"github.com/ordbench/ordbench/loadgen"
 )
@@ -105,7 +106,7 @@ func (l *loop) handle(c *conn, what happening) {
 func (l *loop) read(c *conn, closed bool) {
 	for {
 		space := c.in.space()
-		n, err := l.os.read(c.fd, space)
+		n, at, err := l.os.read(c.fd, space)
 		if errors.Is(err, errAgain) {
 			return
 		}
@@ -113,7 +114,7 @@ func (l *loop) read(c *conn, closed bool) {
 		if err == nil {
 			done, err = c.in.add(n)
 		} else if n = len(space); isEOF(err) {
-			closed = true
+			closed, at = true, l.os.now()
 			err = c.in.eof()
 			done = err == nil
 		}
@@ -122,7 +123,7 @@ func (l *loop) read(c *conn, closed bool) {
 			return
 		}
 		if done {
-			l.finish(c, !closed && c.state == receiving && c.in.reusable())
+			l.finish(c, at, !closed && c.state == receiving && c.in.reusable())
 			return
 		}
 		if n < len(space) && !closed {
@@ -131,9 +132,9 @@ func (l *loop) read(c *conn, closed bool) {
 	}
 }
 
-// finish settles a call that was answered.
-func (l *loop) finish(c *conn, reusable bool) {
-	c.reply.Done = l.os.now()
+// finish settles a call whose answer was complete at that time.
+func (l *loop) finish(c *conn, at time.Duration, reusable bool) {
+	c.reply.Done = max(at, c.reply.Sent)
 	c.reply.Body = c.in.answer()
 	l.settle(c)
 	if !reusable {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// kernel is what a loop asks of the operating system. Only wait blocks. It is
+// kernel is what a loop asks of the operating system. Only wait and nap block. It is
 // used by one goroutine, but for wake.
 type kernel interface {
 	// now is the time from the start of the plan.
@@ -15,15 +15,20 @@ type kernel interface {
 	// at most after timeout; 0 only looks. wake ends it early.
 	wait(events []event, timeout time.Duration) (int, error)
 	wake()
+	// nap waits without being woken by what happens. It returns false at
+	// once where read can't say when bytes came: there answers must be read
+	// as they come.
+	nap(d time.Duration) bool
 	// open begins to connect. What happens on the connection is told to wait
 	// under its token: once for each change, so one reads until there is no
 	// more.
 	open(to netip.AddrPort, token int32) (fd int, err error)
 	// connected is the error with which the connecting ended.
 	connected(fd int) error
-	// read and write do what can be done at once, or return errAgain. An
-	// error of write says that none of p was written.
-	read(fd int, p []byte) (int, error)
+	// read and write do what can be done at once, or return errAgain. Read
+	// says when the last of the bytes came in. An error of write says that
+	// none of p was written.
+	read(fd int, p []byte) (n int, at time.Duration, err error)
 	write(fd int, p []byte) (int, error)
 	shut(fd int)
 	close()

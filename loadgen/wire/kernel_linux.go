@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"math"
@@ -24,6 +25,12 @@ type epoll struct {
 	waker  int // an eventfd
 	raw    [64]unix.EpollEvent
 	coarse bool // epoll_pwait2 is missing, as before Linux 5.11
+
+	stamps  bool          // the kernel says when bytes came in
+	wall    time.Duration // what its stamps are ahead of now
+	message unix.Msghdr
+	vector  unix.Iovec
+	control [64]byte
 }
 
 // openKernel prepares the calling thread, which should be locked.
@@ -31,7 +38,8 @@ func openKernel(start time.Time) (kernel, error) {
 	// A thread comes with 50 us of slack. Without this waits end later, which
 	// the margin of the loop absorbs.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
-	k := &epoll{start: start, fd: -1, waker: -1}
+	k := &epoll{start: start, fd: -1, waker: -1, stamps: true}
+	k.message.Iov, k.message.Iovlen, k.message.Control = &k.vector, 1, &k.control[0]
 	var err error
 	if k.fd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
@@ -94,7 +102,20 @@ func (k *epoll) wait(events []event, timeout time.Duration) (int, error) {
 		events[told] = event{e.Fd, what}
 		told++
 	}
+	if told > 0 && k.stamps {
+		// Stamps are of the wall clock, which is adjusted as it goes.
+		now := time.Now()
+		k.wall = time.Duration(now.UnixNano()) - now.Sub(k.start)
+	}
 	return told, nil
+}
+
+func (k *epoll) nap(d time.Duration) bool {
+	if k.stamps {
+		ts := unix.NsecToTimespec(int64(d))
+		_ = unix.Nanosleep(&ts, nil) // a signal may end it early, which the loop sees
+	}
+	return k.stamps
 }
 
 // poll fills raw, by the nanosecond.
@@ -136,6 +157,9 @@ func (k *epoll) open(to netip.AddrPort, token int32) (int, error) {
 	fd, err := unix.Socket(domain, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, dialError(to, "socket", err)
+	}
+	if k.stamps && unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW, 1) != nil {
+		k.stamps = false
 	}
 	if err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 		err = dialError(to, "setsockopt", err)
@@ -196,17 +220,40 @@ func addrPort(sa unix.Sockaddr) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-func (k *epoll) read(fd int, p []byte) (int, error) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), unix.MSG_DONTWAIT, 0, 0)
+// read asks the kernel when the bytes came in, not the clock when they were
+// found: a loop that sleeps or is busy does not make answers slower.
+func (k *epoll) read(fd int, p []byte) (int, time.Duration, error) {
+	k.vector.Base = &p[0]
+	k.vector.SetLen(len(p))
+	k.message.SetControllen(len(k.control))
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&k.message)), unix.MSG_DONTWAIT, 0, 0, 0)
 	switch {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
-		return 0, errAgain
+		return 0, 0, errAgain
 	case errno != 0:
-		return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("recvfrom", errno)}
+		return 0, 0, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("recvmsg", errno)}
 	case n == 0:
-		return 0, io.EOF
+		return 0, 0, io.EOF
 	}
-	return int(n), nil
+	return int(n), k.stamped(), nil
+}
+
+// stamped is when the bytes of message came in.
+func (k *epoll) stamped() time.Duration {
+	now := k.now()
+	if !k.stamps {
+		return now
+	}
+	head := (*unix.Cmsghdr)(unsafe.Pointer(&k.control[0]))
+	if k.message.Controllen < uint64(unix.CmsgSpace(16)) || head.Level != unix.SOL_SOCKET || head.Type != unix.SO_TIMESTAMPNS_NEW {
+		return now
+	}
+	data := k.control[unix.CmsgLen(0):]
+	at := time.Duration(binary.NativeEndian.Uint64(data))*time.Second + time.Duration(binary.NativeEndian.Uint64(data[8:])) - k.wall
+	if at > now || at < now-time.Second {
+		return now // the wall clock was set
+	}
+	return at
 }
 
 func (k *epoll) write(fd int, p []byte) (int, error) {

@@ -88,15 +88,28 @@ func TestWaitTellsWhatHappens(t *testing.T) {
 		c.Write([]byte("x"))
 		expect(readable)
 		p := make([]byte, 2)
-		if n, err := k.read(fd, p); n != 1 || err != nil {
+		if n, _, err := k.read(fd, p); n != 1 || err != nil {
 			t.Errorf("read %d, error %v", n, err)
 		}
-		if _, err := k.read(fd, p); !errors.Is(err, errAgain) {
+		if _, _, err := k.read(fd, p); !errors.Is(err, errAgain) {
 			t.Errorf("error %v, want %v", err, errAgain)
+		}
+		c.Write([]byte("y"))
+		expect(readable)
+		came := k.now() // or before
+		if k.nap(10 * time.Millisecond) {
+			if _, at, err := k.read(fd, p); at > came || err != nil {
+				t.Errorf("read as of %v, error %v; want the time before %v at which it came", at, err, came)
+			}
+			if now := k.now(); now < came+10*time.Millisecond {
+				t.Errorf("the nap took %v, want 10ms", now-came)
+			}
+		} else if _, _, err := k.read(fd, p); err != nil {
+			t.Error(err)
 		}
 		c.Close()
 		expect(readable | gone)
-		if _, err := k.read(fd, p); !isEOF(err) {
+		if _, _, err := k.read(fd, p); !isEOF(err) {
 			t.Errorf("error %v, want the end", err)
 		}
 	})

@@ -32,6 +32,8 @@ type echo struct {
 	fails   map[int]error  // of the first write on a descriptor
 	refuses map[string]int // connects that an address refuses
 	to      []string       // addresses by descriptor
+	stamps  bool           // of what comes in: the loop may nap
+	naps    int
 }
 
 func (k *echo) now() time.Duration { return k.at }
@@ -83,7 +85,17 @@ func (k *echo) write(fd int, p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (k *echo) read(_ int, p []byte) (int, error) { return copy(p, k.answer), nil }
+func (k *echo) nap(d time.Duration) bool {
+	if k.stamps {
+		k.at += d
+		k.naps++
+	}
+	return k.stamps
+}
+
+func (k *echo) read(_ int, p []byte) (int, time.Duration, error) {
+	return copy(p, k.answer), k.at, nil
+}
 
 // quiet is a Source of one call again and again, n times, and a Sink. It
 // allocates nothing.
@@ -92,6 +104,7 @@ type quiet struct {
 	gap, due time.Duration
 	failures [loadgen.Withdrawn + 1]int
 	last     loadgen.Reply
+	late     time.Duration // at most, from due to sent
 }
 
 func (s *quiet) Next(c *loadgen.Call) bool {
@@ -110,9 +123,10 @@ func (s *quiet) Next(c *loadgen.Call) bool {
 	return true
 }
 
-func (s *quiet) Done(_ *loadgen.Call, r *loadgen.Reply) {
+func (s *quiet) Done(c *loadgen.Call, r *loadgen.Reply) {
 	s.failures[r.Failure]++
 	s.last = *r
+	s.late = max(s.late, r.Sent-c.Due)
 }
 
 // onEcho runs a loop of one connection over k.
@@ -165,6 +179,34 @@ func TestLoopAllocatesNothing(t *testing.T) {
 			// What is made once is less than one per ten calls.
 			if n := after.Mallocs - before.Mallocs; n > calls/10 {
 				t.Errorf("%d allocations for %d calls, want none per call", n, calls)
+			}
+		})
+	}
+}
+
+func TestLoopRisesForEachCallUnlessTheyAreDense(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		gap   time.Duration
+		naps  func(n int) bool
+		late  time.Duration
+		calls int
+	}{
+		{"10,000 a second are sent when they are due", 100 * time.Microsecond, func(n int) bool { return n == 999 }, 0, 1000},
+		{"100,000 a second are sent ten at a time", 10 * time.Microsecond, func(n int) bool { return n > 900 && n < 1300 }, quantum, 10000},
+		{"100 a second do not leave answers unread", 10 * time.Millisecond, func(n int) bool { return n == 0 }, 0, 100},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := &echo{answer: okAnswer, stamps: true}
+			s := &quiet{left: c.calls, gap: c.gap}
+			if err := onEcho(k, s); err != nil || s.failures[loadgen.None] != c.calls {
+				t.Fatalf("failures %v, error %v", s.failures, err)
+			}
+			if !c.naps(k.naps) {
+				t.Errorf("%d naps for %d calls", k.naps, c.calls)
+			}
+			if s.late > c.late {
+				t.Errorf("a call was sent %v after it was due, want at most %v", s.late, c.late)
 			}
 		})
 	}

@@ -142,19 +142,21 @@ func (m *memory) connected(fd int) error {
 	return nil
 }
 
-func (m *memory) read(fd int, p []byte) (int, error) {
+func (m *memory) nap(time.Duration) bool { return false }
+
+func (m *memory) read(fd int, p []byte) (int, time.Duration, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := m.ends[fd]
 	if len(c.in) == 0 && c.err != nil {
-		return 0, c.err
+		return 0, 0, c.err
 	}
 	if len(c.in) == 0 {
-		return 0, errAgain
+		return 0, 0, errAgain
 	}
 	n := copy(p, c.in)
 	c.in = c.in[n:]
-	return n, nil
+	return n, m.now(), nil
 }
 
 func (m *memory) write(fd int, p []byte) (int, error) {
