@@ -4,7 +4,7 @@ GO            ?= go
 GOLANGCI_LINT ?= v2.15.0
 FUZZTIME      ?= 10s
 
-.PHONY: help build images test check lint fmt vet bench bench-pipeline fuzz golden clean
+.PHONY: help build images test check lint fmt vet bench bench-pipeline bench-load fuzz golden clean
 .DEFAULT_GOAL := build
 
 help: ## list the targets
@@ -36,6 +36,10 @@ bench: ## run the benchmarks
 
 bench-pipeline: build ## what the whole local stack sustains; it wants a quiet machine
 	bin/ordbench run -q scenarios/bench/pipeline.yaml
+
+bench-load: ## the load engine beside wrk, hey, oha and k6, what of them is installed; it wants a quiet machine
+	$(GO) build -o bin/bench-load ./loadgen/bench
+	bin/bench-load $(ARGS)
 
 fuzz: ## run every fuzz test for FUZZTIME (10s)
 	@set -e; for pkg in $$($(GO) list ./...); do \

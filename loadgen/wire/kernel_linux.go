@@ -26,7 +26,7 @@ type epoll struct {
 	raw    [64]unix.EpollEvent
 	coarse bool // epoll_pwait2 is missing, as before Linux 5.11
 
-	stamps  bool          // the kernel says when bytes came in
+	stamps  bool          // the kernel said when the latest bytes came in; it takes a while to begin
 	wall    time.Duration // what its stamps are ahead of now
 	message unix.Msghdr
 	vector  unix.Iovec
@@ -38,7 +38,7 @@ func openKernel(start time.Time) (kernel, error) {
 	// A thread comes with 50 us of slack. Without this waits end later, which
 	// the margin of the loop absorbs.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
-	k := &epoll{start: start, fd: -1, waker: -1, stamps: true}
+	k := &epoll{start: start, fd: -1, waker: -1}
 	k.message.Iov, k.message.Iovlen, k.message.Control = &k.vector, 1, &k.control[0]
 	var err error
 	if k.fd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
@@ -102,7 +102,7 @@ func (k *epoll) wait(events []event, timeout time.Duration) (int, error) {
 		events[told] = event{e.Fd, what}
 		told++
 	}
-	if told > 0 && k.stamps {
+	if told > 0 {
 		// Stamps are of the wall clock, which is adjusted as it goes.
 		now := time.Now()
 		k.wall = time.Duration(now.UnixNano()) - now.Sub(k.start)
@@ -158,9 +158,7 @@ func (k *epoll) open(to netip.AddrPort, token int32) (int, error) {
 	if err != nil {
 		return -1, dialError(to, "socket", err)
 	}
-	if k.stamps && unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW, 1) != nil {
-		k.stamps = false
-	}
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW, 1) // read sees if it helps
 	if err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 		err = dialError(to, "setsockopt", err)
 	} else if err = unix.Connect(fd, sa); err != nil && !errors.Is(err, unix.EINPROGRESS) {
@@ -241,11 +239,9 @@ func (k *epoll) read(fd int, p []byte) (int, time.Duration, error) {
 // stamped is when the bytes of message came in.
 func (k *epoll) stamped() time.Duration {
 	now := k.now()
-	if !k.stamps {
-		return now
-	}
 	head := (*unix.Cmsghdr)(unsafe.Pointer(&k.control[0]))
-	if k.message.Controllen < uint64(unix.CmsgSpace(16)) || head.Level != unix.SOL_SOCKET || head.Type != unix.SO_TIMESTAMPNS_NEW {
+	k.stamps = k.message.Controllen >= uint64(unix.CmsgSpace(16)) && head.Level == unix.SOL_SOCKET && head.Type == unix.SO_TIMESTAMPNS_NEW
+	if !k.stamps {
 		return now
 	}
 	data := k.control[unix.CmsgLen(0):]

@@ -1,0 +1,164 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// punctual is how late requests arrive at the server, by its own clock, at
+// 5,000 a second.
+func (b *bench) punctual() error {
+	const rate = 5000
+	calls := rate * int(b.length.Seconds())
+	t := newTable("%.3g", "p50 us", "p99 us", "p99.9 us", "% of a core")
+	for range b.rounds {
+		idle, err := b.loopback()
+		if err != nil {
+			return err
+		}
+		t.add("an idle loopback", quantile(idle, 50), quantile(idle, 99), quantile(idle, 99.9))
+		for _, law := range []string{"constant", "poisson"} {
+			j := job{Law: law, Rate: rate, For: b.length, Conns: conns, Workload: "numbered"}
+			d, stamps, err := j.stamped(calls * 2)
+			if err != nil {
+				return err
+			}
+			late := j.lateness(d, stamps)
+			share := d.CPU.Seconds() / d.Took.Seconds() * 100
+			t.add("ordbench, "+law, quantile(late, 50), quantile(late, 99), quantile(late, 99.9), share)
+			t.add("  less the loopback's median", quantile(late, 50)-quantile(idle, 50), quantile(late, 99)-quantile(idle, 50), quantile(late, 99.9)-quantile(idle, 50))
+			if law == "constant" {
+				even := uneven(stamps, rate)
+				t.add("ordbench, against the best even schedule", quantile(even, 50), quantile(even, 99), quantile(even, 99.9), share)
+			}
+		}
+		for _, r := range b.rivals {
+			if r.name != "hey" && r.name != "oha" {
+				continue // the others have no open loop, or none at this rate
+			}
+			s, err := start("-spin", "-stamps", strconv.Itoa(calls*2))
+			if err != nil {
+				return err
+			}
+			_, cpu, took, err := r.run(s.url, rate, b.length)
+			stamps, stop := s.stop()
+			if err != nil || stop != nil {
+				return fmt.Errorf("%s: %w, %w", r.name, err, stop)
+			}
+			even := uneven(stamps, rate)
+			t.add(r.name+", against the best even schedule", quantile(even, 50), quantile(even, 99), quantile(even, 99.9), cpu.Seconds()/took.Seconds()*100)
+		}
+	}
+	fmt.Fprintf(b.out, "\nPunctuality, from due to read at a server that spins, %d/s, %d rounds of %v; median (range)\n", rate, b.rounds, b.length)
+	t.write(b.out)
+	return nil
+}
+
+// stamped plays the job against a server that keeps stamps.
+func (j job) stamped(most int, flags ...string) (done, []stamp, error) {
+	s, err := start(append(flags, "-spin", "-stamps", strconv.Itoa(most))...)
+	if err != nil {
+		return done{}, nil, err
+	}
+	j.URL = s.url
+	d, err := j.run()
+	stamps, stop := s.stop()
+	if err == nil {
+		err = stop
+	}
+	return d, stamps, err
+}
+
+// lateness is how long after it was due each numbered request was read, in
+// microseconds, sorted.
+func (j job) lateness(d done, stamps []stamp) (late []float64) {
+	var due []time.Duration
+	for _, at := range j.plan().Arrivals() {
+		due = append(due, at)
+	}
+	for _, s := range stamps {
+		late = append(late, float64(s.At-d.Start-int64(due[s.Seq]))/1e3)
+	}
+	slices.Sort(late)
+	return late
+}
+
+// uneven is how late requests were, in microseconds, by the even schedule on
+// which the first hundredth of them was on time: so that a generator that does
+// not say when it started is not blamed for that.
+func uneven(stamps []stamp, rate float64) (late []float64) {
+	for i, s := range stamps {
+		late = append(late, (float64(s.At-stamps[0].At)-float64(i)*1e9/rate)/1e3)
+	}
+	slices.Sort(late)
+	from := quantile(late, 1)
+	for i := range late {
+		late[i] -= from
+	}
+	return late
+}
+
+// loopback is how long a request takes on an idle loopback from just before
+// it is written until it is read, in microseconds, sorted.
+func (b *bench) loopback() ([]float64, error) {
+	const calls = 2000
+	s, err := start("-spin", "-stamps", strconv.Itoa(calls))
+	if err != nil {
+		return nil, err
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	out, err := pinned(clientCore, exe, "-target", strings.TrimPrefix(s.url, "http://"), "-calls", strconv.Itoa(calls), "ping").Output()
+	stamps, stop := s.stop()
+	if err != nil || stop != nil {
+		return nil, fmt.Errorf("ping: %w, %w", err, stop)
+	}
+	var sent []int64
+	if err := json.Unmarshal(out, &sent); err != nil {
+		return nil, err
+	}
+	var took []float64
+	for _, s := range stamps {
+		took = append(took, float64(s.At-sent[s.Seq])/1e3)
+	}
+	slices.Sort(took)
+	return took, nil
+}
+
+// ping sends one request each millisecond, which it spins for, and writes
+// when it did.
+func ping(addr string, calls int) error {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var (
+		clock  = newClock()
+		sent   []int64
+		answer = make([]byte, 4<<10)
+	)
+	for i := range calls {
+		request := fmt.Appendf(nil, "POST /orders/%d HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n%s", i, addr, len(body), body)
+		for clock.now() < time.Duration(i)*time.Millisecond {
+		}
+		sent = append(sent, clock.absolute(clock.now()))
+		if _, err := conn.Write(request); err != nil {
+			return err
+		}
+		if _, err := conn.Read(answer); err != nil {
+			return err
+		}
+	}
+	return json.NewEncoder(os.Stdout).Encode(sent)
+}
