@@ -84,6 +84,7 @@ func systemKeys(c *system.Config) object {
 					{"breaker", onOff(&c.Patterns.Breaker), false},
 					{"tracing", onOff(&c.Patterns.Tracing), false},
 					{"auth", onOff(&c.Patterns.Auth), false},
+					{"mtls", onOff(&c.Patterns.MTLS), false},
 					{"rate_limit", onOff(&c.Patterns.RateLimit), false},
 					{"shedding", onOff(&c.Patterns.Shedding), false},
 					{"bulkhead", onOff(&c.Patterns.Bulkhead), false},

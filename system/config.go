@@ -24,6 +24,9 @@ type Config struct {
 	// Dir holds state and data. "" takes a temporary directory, which is
 	// removed when the stack is closed.
 	Dir string
+	// CertificateLife is how long a component's certificate lasts; it is
+	// renewed after a third of that. 0 takes pki.CertificateLife.
+	CertificateLife time.Duration
 	// LogDir holds a log per replica; "" takes Dir/logs.
 	LogDir string
 }
@@ -99,6 +102,7 @@ type PatternsConfig struct {
 	Inbox       bool
 	Breaker     bool
 	Auth        bool // off: nobody is asked who he is, and everybody may order for everybody
+	MTLS        bool // off: services believe whoever reaches them
 	RateLimit   bool
 	Shedding    bool // off: what finds no place is refused at once, whatever it is
 	Bulkhead    bool // off: all services share their places
@@ -159,7 +163,7 @@ func DefaultConfig() Config {
 			PollingInterval:     time.Second,
 			StabilizationWindow: 30 * time.Second,
 		},
-		Patterns: PatternsConfig{Outbox: true, Inbox: true, Breaker: true, Tracing: true, Auth: true, RateLimit: true, Shedding: true, Bulkhead: true, Backoff: true, RetryBudget: true},
+		Patterns: PatternsConfig{Outbox: true, Inbox: true, Breaker: true, Tracing: true, Auth: true, MTLS: true, RateLimit: true, Shedding: true, Bulkhead: true, Backoff: true, RetryBudget: true},
 		Tracing:  TracingConfig{Sample: 1},
 		Broker:   BrokerConfig{Replicas: 1},
 	}

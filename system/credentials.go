@@ -1,6 +1,7 @@
 package system
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,6 +19,10 @@ const longestToken = 24 * time.Hour
 // bearer tokens: public keys, no secret.
 func KeySetPath(dir string) string { return filepath.Join(dir, "pki", "jwks.json") }
 
+// IdentityPath is the file below a stack's directory with the credentials of
+// a replica. Nobody else has a use for it.
+func IdentityPath(dir, replica string) string { return filepath.Join(dir, "pki", replica+".pem") }
+
 // AuditPath is where all that belongs to a stack writes down whom it turned
 // away, and who changed something.
 func AuditPath(logDir string) string { return filepath.Join(logDir, "audit.jsonl") }
@@ -33,7 +38,51 @@ func (s *Stack) credential() error {
 		return err
 	}
 	s.issuer = issuer
+	if s.authority, err = pki.NewAuthority(time.Now()); err != nil {
+		return err
+	}
 	return s.publishKeys()
+}
+
+// certify gives every service new credentials, those of one epoch.
+func (s *Stack) certify(epoch int64) error {
+	for _, r := range s.fleet.Replicas() {
+		if r.Component == Broker || r.Component == Cache {
+			continue
+		}
+		text, err := s.authority.Certify(string(r.Component), r.Name, epoch, time.Now(), s.certificateLife())
+		if err != nil {
+			return err
+		}
+		if err := pki.WriteFile(IdentityPath(s.cfg.Dir, r.Name), text, 0o600); err != nil {
+			return fmt.Errorf("credentials of %s: %w", r.Name, err)
+		}
+	}
+	return nil
+}
+
+func (s *Stack) certificateLife() time.Duration {
+	if s.cfg.CertificateLife > 0 {
+		return s.cfg.CertificateLife
+	}
+	return pki.CertificateLife
+}
+
+// keepCertified renews all credentials in time, until ctx ends. Services read
+// them again without a restart.
+func (s *Stack) keepCertified(ctx context.Context) {
+	tick := time.NewTicker(s.certificateLife() / 3)
+	defer tick.Stop()
+	for epoch := int64(2); ; epoch++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := s.certify(epoch); err != nil {
+				s.log.Warn("credentials were not renewed", "err", err)
+			}
+		}
+	}
 }
 
 func (s *Stack) publishKeys() error {

@@ -39,6 +39,8 @@ type Stack struct {
 	tempDir  bool
 	issuer   *pki.Issuer
 
+	authority *pki.Authority
+
 	supervisors sync.WaitGroup
 	dismiss     context.CancelFunc // ends the supervisors, when their seats are empty
 	scaler      sync.WaitGroup
@@ -86,7 +88,12 @@ func Boot(ctx context.Context, rt Runtime, cfg Config, log *slog.Logger) (*Stack
 		s.seats = append(s.seats, st)
 		s.supervisors.Go(func() { st.supervise(life) })
 	}
-	if err := s.raise(ctx); err != nil {
+	err = s.certify(1)
+	if err == nil {
+		s.supervisors.Go(func() { s.keepCertified(life) })
+		err = s.raise(ctx)
+	}
+	if err != nil {
 		now, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		cancel() // by force: there is nothing to save
 		return nil, errors.Join(fmt.Errorf("boot: %w", err), s.Close(now))

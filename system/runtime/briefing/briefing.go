@@ -36,6 +36,9 @@ type Site struct {
 	Spool string
 	// Keys is where the public keys of bearer tokens are: a file or a URL.
 	Keys string
+	// Identity is the file with the credentials of a replica; nil: there are
+	// none, and services call each other without TLS.
+	Identity func(replica string) string
 	// Audit is the file for whom was turned away; "": none.
 	Audit string
 	// TrustedProxies may say who a client is.
@@ -57,6 +60,17 @@ func (s Site) bearer(cfg system.Config) pki.BearerConfig {
 		return pki.BearerConfig{}
 	}
 	return pki.BearerConfig{Keys: s.Keys, Issuer: pki.TokenIssuer, Audience: pki.TokenAudience, Skew: clockSkew}
+}
+
+func (s Site) identity(cfg system.Config, replica string) string {
+	if !cfg.Patterns.MTLS || s.Identity == nil {
+		return ""
+	}
+	return s.Identity(replica)
+}
+
+func (s Site) guard(cfg system.Config, replica string) pki.GuardConfig {
+	return pki.GuardConfig{Identity: s.identity(cfg, replica), Audit: s.Audit}
 }
 
 func rateLimit(cfg system.Config) gateway.RateLimit {
@@ -89,6 +103,7 @@ func Of(cfg system.Config, r system.Replica, at Site) any {
 			StuckAfter: cfg.Order.StuckAfter,
 			Grace:      serviceGrace,
 			Tracing:    tracing,
+			Guard:      at.guard(cfg, r.Name),
 		}
 	case system.Inventory:
 		return inventory.Config{
@@ -102,6 +117,7 @@ func Of(cfg system.Config, r system.Replica, at Site) any {
 			Stock:      cfg.Inventory.Stock,
 			Grace:      serviceGrace,
 			Tracing:    tracing,
+			Guard:      at.guard(cfg, r.Name),
 		}
 	case system.Payment:
 		return payment.Config{
@@ -118,6 +134,7 @@ func Of(cfg system.Config, r system.Replica, at Site) any {
 			},
 			Grace:   serviceGrace,
 			Tracing: tracing,
+			Guard:   at.guard(cfg, r.Name),
 		}
 	case system.Notification:
 		return notification.Config{
@@ -128,6 +145,7 @@ func Of(cfg system.Config, r system.Replica, at Site) any {
 			Inbox:      cfg.Patterns.Inbox,
 			Grace:      serviceGrace,
 			Tracing:    tracing,
+			Guard:      at.guard(cfg, r.Name),
 		}
 	case system.Gateway:
 		return gateway.Config{
@@ -153,6 +171,7 @@ func Of(cfg system.Config, r system.Replica, at Site) any {
 			Grace:          serviceGrace,
 			Tracing:        tracing,
 			Bearer:         at.bearer(cfg),
+			Identity:       at.identity(cfg, r.Name),
 			Audit:          at.Audit,
 		}
 	}

@@ -53,6 +53,7 @@ func (f *fleet) config(r system.Replica) any {
 			Collector:      f.cfg.Tracing.Endpoint,
 			Spool:          f.cfg.SpoolDir(),
 			Keys:           system.KeySetPath(f.cfg.Dir),
+			Identity:       func(replica string) string { return system.IdentityPath(f.cfg.Dir, replica) },
 			Audit:          system.AuditPath(f.cfg.LogDir),
 			TrustedProxies: proxies,
 		})

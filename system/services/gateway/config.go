@@ -33,8 +33,9 @@ type Config struct {
 	TrustedProxies []string                 `json:"trusted_proxies"` // CIDRs whose X-Forwarded-For is believed
 	Grace          time.Duration            `json:"grace"`           // for an orderly end
 	Tracing        telemetry.Tracing        `json:"tracing"`
-	Bearer         pki.BearerConfig         `json:"bearer"` // without keys, nobody is asked who he is
-	Audit          string                   `json:"audit"`  // file that refusals are appended to; "": none
+	Bearer         pki.BearerConfig         `json:"bearer"`   // without keys, nobody is asked who he is
+	Identity       string                   `json:"identity"` // file with its credentials; "": services are called without TLS
+	Audit          string                   `json:"audit"`    // file that refusals are appended to; "": none
 }
 
 // Validate returns every problem of c, joined.

@@ -43,7 +43,7 @@ var cacheBreaker = resilience.BreakerConfig{Enabled: true, Failures: 3, OpenFor:
 type gateway struct {
 	limits    limits
 	proxies   proxies
-	transport *http.Transport
+	identity  *pki.Identity
 	tracer    *telemetry.Tracer
 	order     *upstream
 	inventory *upstream
@@ -65,12 +65,15 @@ func newGateway(cfg Config, lim limits, reg prometheus.Registerer, tracer *telem
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{limits: lim, proxies: trusted, transport: newTransport(cfg.Timeout), tracer: tracer, metrics: newMetrics(reg), log: log}
+	g := &gateway{limits: lim, proxies: trusted, tracer: tracer, metrics: newMetrics(reg), log: log}
 	if cfg.Bearer.Keys != "" {
 		g.bearer = pki.NewVerifier(cfg.Bearer)
 	}
 	if g.audit, err = telemetry.OpenAudit(cfg.Audit, component, cfg.Replica); err != nil {
 		return nil, err
+	}
+	if g.identity, err = pki.OpenIdentity(cfg.Identity, log); err != nil {
+		return nil, errors.Join(err, g.audit.Close())
 	}
 	g.order = g.dependOn("order", cfg.Orders, cfg)
 	g.inventory = g.dependOn("inventory", cfg.Inventories, cfg)
@@ -97,8 +100,10 @@ func (g *gateway) dependOn(name string, addrs []string, cfg Config) *upstream {
 		replicas:  replicas,
 		timeout:   cfg.Timeout,
 		breaker:   g.guard(name, cfg.Breaker),
-		transport: g.tracer.Transport(g.transport),
+		identity:  g.identity,
+		transport: newTransport(cfg.Timeout, name, g.identity),
 	}
+	u.traced = g.tracer.Transport(u.transport)
 	g.metrics.watch(u)
 	return u
 }
@@ -128,7 +133,8 @@ func (g *gateway) guard(dependency string, cfg resilience.BreakerConfig) *resili
 // close ends the connections to the dependencies.
 func (g *gateway) close() {
 	_ = g.audit.Close()
-	g.transport.CloseIdleConnections()
+	g.order.transport.CloseIdleConnections()
+	g.inventory.transport.CloseIdleConnections()
 	if g.cache != nil {
 		_ = g.cache.Close()
 	}

@@ -41,6 +41,7 @@ func (g *gateway) header(w http.ResponseWriter, r *http.Request, peer netip.Addr
 	// find one there. They are told for whom the request speaks.
 	delete(h, "Authorization")
 	delete(h, endpoint.SubjectField)
+	delete(h, pki.TokenField)
 	if caller.Subject != "" && !caller.Storefront {
 		h[endpoint.SubjectField] = []string{caller.Subject}
 	}

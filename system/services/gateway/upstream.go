@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ordbench/ordbench/system/endpoint"
+	"github.com/ordbench/ordbench/system/pki"
 	"github.com/ordbench/ordbench/system/resilience"
 )
 
@@ -33,7 +34,9 @@ type upstream struct {
 	pool      *resilience.Pool
 	retry     *resilience.Retry
 	breaker   *resilience.Breaker
-	transport http.RoundTripper
+	identity  *pki.Identity
+	transport *http.Transport
+	traced    http.RoundTripper // over transport
 }
 
 // replica is one process of an upstream.
@@ -54,6 +57,16 @@ type call struct {
 	body   []byte
 	urgent resilience.Priority
 	within time.Duration // how long the client waits; 0: it did not say
+	tried  bool
+}
+
+// forTry is the header of the next try. A torn try may still be reading its own.
+func (c *call) forTry() http.Header {
+	if c.tried {
+		c.header = maps.Clone(c.header)
+	}
+	c.tried = true
+	return c.header
 }
 
 // mayRepeat says whether a call that failed like this may be made again: a
@@ -96,11 +109,14 @@ func (f *failure) Unwrap() error { return f.err }
 // errServer has a 5xx count for the breaker although it is passed on.
 var errServer = errors.New("server error")
 
-func newTransport(timeout time.Duration) *http.Transport {
+// newTransport keeps connections to the replicas of a dependency, which each
+// has proven to be.
+func newTransport(timeout time.Duration, component string, me *pki.Identity) *http.Transport {
 	dialer := &net.Dialer{Timeout: min(timeout, time.Second), KeepAlive: 15 * time.Second}
+	dial := me.Dialer(component, dialer.DialContext)
 	return &http.Transport{
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			c, err := dialer.DialContext(ctx, network, addr)
+			c, err := dial(ctx, network, addr)
 			if err != nil {
 				return nil, err
 			}
@@ -130,15 +146,10 @@ func (u *upstream) do(ctx context.Context, c call) (answer, error) {
 	}
 	defer u.pool.Leave()
 	var a answer
-	tried := false
 	err := u.retry.Do(ctx, c.mayRepeat, func(ctx context.Context) error {
-		if tried {
-			c.header = maps.Clone(c.header) // a torn try may still be reading it
-		}
-		tried = true
 		return u.breaker.Do(ctx, func(ctx context.Context) error {
 			var err error
-			if a, err = u.send(ctx, c); err != nil {
+			if a, err = u.send(ctx, &c); err != nil {
 				return err
 			}
 			if a.status >= http.StatusInternalServerError {
@@ -160,11 +171,7 @@ const answerTakes = 10 * time.Millisecond
 // send tries the replicas in turn until one has taken the request or all
 // were found unreachable. What was sent and brought no answer is not for send
 // to repeat.
-func (u *upstream) send(ctx context.Context, c call) (answer, error) {
-	if deadline, ok := ctx.Deadline(); ok {
-		left := max(0, time.Until(deadline)-answerTakes)
-		c.header[endpoint.TimeoutField] = []string{strconv.FormatInt(left.Milliseconds(), 10)}
-	}
+func (u *upstream) send(ctx context.Context, c *call) (answer, error) {
 	var last error
 	for _, r := range u.order() {
 		a, sent, err := u.exchange(ctx, r, c)
@@ -206,7 +213,7 @@ func (u *upstream) order() []*replica {
 
 // exchange tries one replica. A kept connection that had ended says nothing
 // about the replica, so it is tried again on another, a few times.
-func (u *upstream) exchange(ctx context.Context, r *replica, c call) (a answer, sent bool, err error) {
+func (u *upstream) exchange(ctx context.Context, r *replica, c *call) (a answer, sent bool, err error) {
 	for range 3 {
 		var reused bool
 		a, sent, reused, err = u.try(ctx, r.addr, c)
@@ -224,20 +231,28 @@ func (u *upstream) exchange(ctx context.Context, r *replica, c call) (a answer, 
 // try makes one exchange with one replica. On an error, sent says whether
 // any byte of the request may have left, reused whether an older connection
 // was used.
-func (u *upstream) try(ctx context.Context, addr string, c call) (a answer, sent, reused bool, err error) {
+func (u *upstream) try(ctx context.Context, addr string, c *call) (a answer, sent, reused bool, err error) {
 	var conn *markedConn
 	var mark int64
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		conn, reused = info.Conn.(*markedConn), info.Reused
 		mark = conn.writes.Load()
 	}})
+	header := c.forTry()
+	if deadline, ok := ctx.Deadline(); ok {
+		left := max(0, time.Until(deadline)-answerTakes)
+		header[endpoint.TimeoutField] = []string{strconv.FormatInt(left.Milliseconds(), 10)}
+	}
+	if token := u.identity.Token(u.name, time.Now()); token != "" {
+		header[pki.TokenField] = []string{token}
+	}
 	req := (&http.Request{
 		Method: c.method,
 		URL: &url.URL{
 			Scheme: "http", Host: addr,
 			Path: c.url.Path, RawPath: c.url.RawPath, RawQuery: c.url.RawQuery,
 		},
-		Header: c.header,
+		Header: header,
 		Host:   addr,
 	}).WithContext(ctx)
 	if len(c.body) > 0 {
@@ -246,7 +261,7 @@ func (u *upstream) try(ctx context.Context, addr string, c call) (a answer, sent
 		// Only used where nothing was sent, see idempotencyKey.
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.body)), nil }
 	}
-	res, err := u.transport.RoundTrip(req)
+	res, err := u.traced.RoundTrip(req)
 	if err != nil {
 		return answer{}, conn.wroteSince(mark), reused, err
 	}

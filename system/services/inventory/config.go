@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/ordbench/ordbench/system/lifecycle"
+	"github.com/ordbench/ordbench/system/pki"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -21,6 +22,7 @@ type Config struct {
 	Stock      int64             `json:"stock"`      // units of each, at the first start only
 	Grace      time.Duration     `json:"grace"`      // nanoseconds for an orderly end
 	Tracing    telemetry.Tracing `json:"tracing"`
+	Guard      pki.GuardConfig   `json:"guard"`
 }
 
 // Validate returns every problem of c, joined.

@@ -20,6 +20,7 @@ import (
 	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/events"
 	"github.com/ordbench/ordbench/system/lifecycle"
+	"github.com/ordbench/ordbench/system/pki"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -48,13 +49,17 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	stock, err := openStock(ctx, cfg)
+	guard, err := pki.OpenGuard(cfg.Guard, "inventory", cfg.Replica, log)
 	if err != nil {
 		return errors.Join(err, tracer.Close())
 	}
+	stock, err := openStock(ctx, cfg)
+	if err != nil {
+		return errors.Join(err, guard.Close(), tracer.Close())
+	}
 	pub := bus.NewPublisher(cfg.Brokers)
 	pub.Watch = tracer.Send
-	closeAll := func() error { return errors.Join(pub.Close(), stock.db.Close(), tracer.Close()) }
+	closeAll := func() error { return errors.Join(pub.Close(), stock.db.Close(), guard.Close(), tracer.Close()) }
 	l, err := endpoint.Listen(ctx, cfg.Listen)
 	if err != nil {
 		return errors.Join(err, closeAll())
@@ -66,7 +71,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	admin := telemetry.Admin{Addr: cfg.Admin, Component: "inventory", Replica: cfg.Replica, Ready: ready.Check, Registry: reg}
 
 	serve := func(ctx context.Context) error {
-		return endpoint.Serve(ctx, l, endpoint.NewServer(api.handler(telemetry.NewRequests(reg).Traced(tracer, nil))), cfg.Grace)
+		return guard.Serve(ctx, l, api.handler(telemetry.NewRequests(reg).Traced(tracer, nil)), cfg.Grace)
 	}
 	consume := func(ctx context.Context) error {
 		if err := bus.EnsureTopics(ctx, cfg.Brokers, cfg.Partitions, events.Topics()...); err != nil {

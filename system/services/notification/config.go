@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/ordbench/ordbench/system/lifecycle"
+	"github.com/ordbench/ordbench/system/pki"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -18,6 +19,7 @@ type Config struct {
 	Inbox      bool              `json:"inbox"`      // off: a redelivered event is told again
 	Grace      time.Duration     `json:"grace"`      // nanoseconds for an orderly end
 	Tracing    telemetry.Tracing `json:"tracing"`
+	Guard      pki.GuardConfig   `json:"guard"`
 }
 
 // Validate returns every problem of c, joined.

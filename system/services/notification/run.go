@@ -18,6 +18,7 @@ import (
 	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/events"
 	"github.com/ordbench/ordbench/system/lifecycle"
+	"github.com/ordbench/ordbench/system/pki"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -46,11 +47,15 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	mailbox, err := openMailbox(ctx, cfg)
+	guard, err := pki.OpenGuard(cfg.Guard, "notification", cfg.Replica, log)
 	if err != nil {
 		return errors.Join(err, tracer.Close())
 	}
-	closeAll := func() error { return errors.Join(mailbox.db.Close(), tracer.Close()) }
+	mailbox, err := openMailbox(ctx, cfg)
+	if err != nil {
+		return errors.Join(err, guard.Close(), tracer.Close())
+	}
+	closeAll := func() error { return errors.Join(mailbox.db.Close(), guard.Close(), tracer.Close()) }
 	l, err := endpoint.Listen(ctx, cfg.Listen)
 	if err != nil {
 		return errors.Join(err, closeAll())
@@ -62,7 +67,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	admin := telemetry.Admin{Addr: cfg.Admin, Component: "notification", Replica: cfg.Replica, Ready: ready.Check, Registry: reg}
 
 	serve := func(ctx context.Context) error {
-		return endpoint.Serve(ctx, l, endpoint.NewServer(api.handler(telemetry.NewRequests(reg).Traced(tracer, nil))), cfg.Grace)
+		return guard.Serve(ctx, l, api.handler(telemetry.NewRequests(reg).Traced(tracer, nil)), cfg.Grace)
 	}
 	consume := func(ctx context.Context) error {
 		if err := bus.EnsureTopics(ctx, cfg.Brokers, cfg.Partitions, events.Topics()...); err != nil {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/ordbench/ordbench/system/lifecycle"
+	"github.com/ordbench/ordbench/system/pki"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -20,6 +21,7 @@ type Config struct {
 	StuckAfter time.Duration     `json:"stuck_after"` // nanoseconds until an order that waits is parked; 0: never
 	Grace      time.Duration     `json:"grace"`       // nanoseconds for an orderly end
 	Tracing    telemetry.Tracing `json:"tracing"`
+	Guard      pki.GuardConfig   `json:"guard"`
 }
 
 // Validate returns every problem of c, joined.

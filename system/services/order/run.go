@@ -16,6 +16,7 @@ import (
 	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/events"
 	"github.com/ordbench/ordbench/system/lifecycle"
+	"github.com/ordbench/ordbench/system/pki"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -42,13 +43,17 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	book, err := openBook(ctx, cfg)
+	guard, err := pki.OpenGuard(cfg.Guard, "order", cfg.Replica, log)
 	if err != nil {
 		return errors.Join(err, tracer.Close())
 	}
+	book, err := openBook(ctx, cfg)
+	if err != nil {
+		return errors.Join(err, guard.Close(), tracer.Close())
+	}
 	pub := bus.NewPublisher(cfg.Brokers)
 	pub.Watch = tracer.Send
-	closeAll := func() error { return errors.Join(pub.Close(), book.db.Close(), tracer.Close()) }
+	closeAll := func() error { return errors.Join(pub.Close(), book.db.Close(), guard.Close(), tracer.Close()) }
 	l, err := endpoint.Listen(ctx, cfg.Listen)
 	if err != nil {
 		return errors.Join(err, closeAll())
@@ -73,7 +78,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		settle = dual.settle
 	}
 	serve := func(ctx context.Context) error {
-		return endpoint.Serve(ctx, l, endpoint.NewServer(api.handler(telemetry.NewRequests(reg).Traced(tracer, nil))), cfg.Grace)
+		return guard.Serve(ctx, l, api.handler(telemetry.NewRequests(reg).Traced(tracer, nil)), cfg.Grace)
 	}
 	consume := func(ctx context.Context) error {
 		if err := bus.EnsureTopics(ctx, cfg.Brokers, cfg.Partitions, events.Topics()...); err != nil {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/ordbench/ordbench/system/lifecycle"
+	"github.com/ordbench/ordbench/system/pki"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -19,6 +20,7 @@ type Config struct {
 	Provider   ProviderConfig    `json:"provider"`
 	Grace      time.Duration     `json:"grace"` // nanoseconds for an orderly end
 	Tracing    telemetry.Tracing `json:"tracing"`
+	Guard      pki.GuardConfig   `json:"guard"`
 }
 
 // ProviderConfig says how the simulated provider behaves.
