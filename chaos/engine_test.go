@@ -61,6 +61,9 @@ func (l *lab) do(ctx context.Context, verb, replica string, takes time.Duration,
 	l.mu.Lock()
 	l.calls = append(l.calls, verb+" "+replica)
 	err, hangs := l.refuses[verb+" "+replica], l.hangs
+	if verb == "pause" && l.state[replica] == "dead" {
+		err = errors.New("it has no process")
+	}
 	if l.state[replica] == "gone" {
 		err = os.ErrProcessDone
 	}
@@ -96,6 +99,12 @@ func (l *lab) Resume(ctx context.Context, r string) (time.Time, string, error) {
 	return l.do(ctx, "resume", r, effectTime, func() { l.state[r] = "running" })
 }
 
+func (l *lab) Stop(ctx context.Context, r string, hold time.Duration) (time.Time, string, error) {
+	return l.do(ctx, "stop", r, effectTime, func() {
+		l.state[r], l.backAt[r] = "dead", time.Now().Add(hold+startTime)
+	})
+}
+
 func (l *lab) Restart(ctx context.Context, r string) (time.Time, string, error) {
 	return l.do(ctx, "restart", r, startTime, func() { l.state[r], l.backAt[r] = "running", time.Time{} })
 }
@@ -108,7 +117,17 @@ func (l *lab) AwaitReady(ctx context.Context, r string) (time.Time, string, erro
 	if paused {
 		wait = time.Hour
 	}
-	return l.do(ctx, "ready", r, max(0, wait), func() { l.state[r] = "running" })
+	return l.do(ctx, "ready", r, max(0, wait), func() {
+		if l.state[r] == "dead" {
+			l.state[r] = "running"
+		}
+	})
+}
+
+func (l *lab) stateOf(r string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state[r]
 }
 
 func (l *lab) called(call string) bool {
@@ -133,18 +152,18 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name:     "kill can hold a replica down",
-			spec:     Spec{Fault: "kill", Target: "inventory-1", RestartAfter: 2 * time.Second},
+			spec:     Spec{Fault: "kill", Target: "inventory-1", Options: Options{"restart_after": "2s"}},
 			replicas: []string{"inventory-1"}, started: effectTime, ended: effectTime + 2*time.Second + startTime, effective: true,
 		},
 		{
 			name:     "some replicas are the lowest",
-			spec:     Spec{Fault: "kill", Target: "inventory", Replicas: 2},
+			spec:     Spec{Fault: "kill", Target: "inventory", Options: Options{"replicas": "2"}},
 			replicas: []string{"inventory-0", "inventory-1"}, started: effectTime, ended: effectTime + startTime, effective: true,
 		},
 		{
 			name:     "pause ends after its time",
-			spec:     Spec{Fault: "pause", Target: "broker", For: 5 * time.Second},
-			replicas: []string{"broker-0"}, started: effectTime, ended: effectTime + 5*time.Second + effectTime, effective: true,
+			spec:     Spec{Fault: "pause", Target: "broker", Options: Options{"for": "5100ms"}},
+			replicas: []string{"broker-0"}, started: effectTime, ended: effectTime + 5100*time.Millisecond + effectTime, effective: true,
 		},
 		{
 			name:     "pause without an end stands",
@@ -160,7 +179,7 @@ func TestFaults(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newLab("inventory-0", "inventory-1", "inventory-2", "broker-0")
-				e := New(l, nil)
+				e := New(l, nil, nil)
 				began := time.Now()
 				at, err := e.Inject(t.Context(), tt.spec)
 				if err != nil {
@@ -201,23 +220,23 @@ func TestUsageErrorsNameWhatIsMeant(t *testing.T) {
 		want string
 	}{
 		{"fault", Spec{Fault: "kil", Target: "broker"}, `unknown fault "kil" (did you mean "kill"?)`},
-		{"a fault like no other", Spec{Fault: "earthquake", Target: "broker"}, `unknown fault "earthquake" (known: kill, pause, resume, restart)`},
+		{"a fault like no other", Spec{Fault: "earthquake", Target: "broker"}, `unknown fault "earthquake" (known: kill, stop, pause, resume, restart, `},
 		{"target", Spec{Fault: "kill", Target: "inventroy"}, `unknown target "inventroy" (did you mean "inventory"?)`},
 		{"replica number", Spec{Fault: "kill", Target: "inventory-x"}, `unknown target "inventory-x" (did you mean "inventory"?)`},
 		{"replica that is not there", Spec{Fault: "kill", Target: "inventory-9"}, `there is no inventory-9 here`},
-		{"option of another fault", Spec{Fault: "kill", Target: "broker", For: time.Second}, `kill has no for (kill takes restart_after, replicas)`},
-		{"negative duration", Spec{Fault: "pause", Target: "broker", For: -1}, `for is negative`},
-		{"several of one", Spec{Fault: "kill", Target: "broker-0", Replicas: 2}, `replicas: broker-0 is one replica (target broker to take several)`},
-		{"negative replicas", Spec{Fault: "kill", Target: "broker", Replicas: -1}, `replicas: -1 is negative (0 takes all that run)`},
-		{"more than run", Spec{Fault: "kill", Target: "inventory", Replicas: 5}, `kill 5 replicas of inventory: there are 2`},
+		{"option of another fault", Spec{Fault: "kill", Target: "broker", Options: Options{"for": "1s"}}, `kill has no for (kill takes restart_after, replicas)`},
+		{"negative duration", Spec{Fault: "pause", Target: "broker", Options: Options{"for": "-1s"}}, `for: "-1s" is negative`},
+		{"several of one", Spec{Fault: "kill", Target: "broker-0", Options: Options{"replicas": "2"}}, `replicas: broker-0 is one replica (target the component to take several)`},
+		{"negative replicas", Spec{Fault: "kill", Target: "broker", Options: Options{"replicas": "-1"}}, `replicas: -1 is negative`},
+		{"more than run", Spec{Fault: "kill", Target: "inventory", Options: Options{"replicas": "5"}}, `kill 5 replicas of inventory: there are 2`},
 		{"nothing runs", Spec{Fault: "kill", Target: "cache"}, `cache is not running (ordbench status shows what is)`},
 		{"nothing is paused", Spec{Fault: "resume", Target: "broker"}, `broker is not paused`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			e := New(newLab("inventory-0", "inventory-1", "broker-0"), nil)
+			e := New(newLab("inventory-0", "inventory-1", "broker-0"), nil, nil)
 			_, err := e.Inject(t.Context(), tt.spec)
 			var usage *UsageError
-			if !errors.As(err, &usage) || err.Error() != tt.want {
+			if !errors.As(err, &usage) || !strings.HasPrefix(err.Error(), tt.want) {
 				t.Errorf("got  %v\nwant %s", err, tt.want)
 			}
 			if len(e.Records()) != 0 {
@@ -228,7 +247,7 @@ func TestUsageErrorsNameWhatIsMeant(t *testing.T) {
 }
 
 func TestValidateReportsEveryProblem(t *testing.T) {
-	problems := Spec{Fault: "pause", Target: "broke", Replicas: -1, RestartAfter: -1}.Validate()
+	problems := Spec{Fault: "pause", Target: "broke", Options: Options{"replicas": "-1", "restart_after": "-1s"}}.Validate()
 	var fields []string
 	for _, p := range problems {
 		fields = append(fields, p.Field)
@@ -241,7 +260,7 @@ func TestValidateReportsEveryProblem(t *testing.T) {
 func TestPausesEndByResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab("inventory-0", "inventory-1")
-		e := New(l, nil)
+		e := New(l, nil, nil)
 		inject := func(s Spec) Record {
 			t.Helper()
 			r, err := e.Inject(t.Context(), s)
@@ -274,19 +293,25 @@ func TestPausesEndByResume(t *testing.T) {
 	})
 }
 
-func TestKillEndsAPause(t *testing.T) {
+func TestAPauseComesBackAfterARestartOfItsTarget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := New(newLab("order-0"), nil)
-		for _, s := range []Spec{{Fault: "pause", Target: "order"}, {Fault: "kill", Target: "order"}} {
+		l := newLab("order-0")
+		e := New(l, nil, nil)
+		for _, s := range []Spec{{Fault: "pause", Target: "order", Options: Options{"for": "10s"}}, {Fault: "kill", Target: "order"}} {
 			if _, err := e.Inject(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
 		}
+		time.Sleep(2 * time.Second)
+		if state := l.stateOf("order-0"); state != "paused" {
+			t.Errorf("what came in its place is %s", state)
+		}
 		e.Wait()
-		for _, r := range e.Records() {
-			if !r.Reverted || r.Ended.IsZero() {
-				t.Errorf("%s stands: %+v", r.Spec.Name, r)
-			}
+		if state := l.stateOf("order-0"); state != "running" {
+			t.Errorf("it is %s when all is over", state)
+		}
+		if r := e.Records()[0]; !r.Reverted || r.Ended.IsZero() {
+			t.Errorf("%s stands: %+v", r.Spec.Name, r)
 		}
 	})
 }
@@ -294,11 +319,11 @@ func TestKillEndsAPause(t *testing.T) {
 func TestHealEndsWhatStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab("order-0", "broker-0", "cache-0")
-		e := New(l, nil)
+		e := New(l, nil, nil)
 		for _, s := range []Spec{
 			{Fault: "pause", Target: "broker"},
-			{Fault: "pause", Target: "cache", For: time.Hour},
-			{Fault: "kill", Target: "order", RestartAfter: time.Hour},
+			{Fault: "pause", Target: "cache", Options: Options{"for": "1h"}},
+			{Fault: "kill", Target: "order", Options: Options{"restart_after": "1h"}},
 		} {
 			if _, err := e.Inject(t.Context(), s); err != nil {
 				t.Fatal(err)
@@ -331,7 +356,7 @@ func TestHealEndsWhatStands(t *testing.T) {
 func TestHealTriesTwiceAndSaysWhatStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab("broker-0")
-		e := New(l, nil)
+		e := New(l, nil, nil)
 		if _, err := e.Inject(t.Context(), Spec{Fault: "pause", Target: "broker"}); err != nil {
 			t.Fatal(err)
 		}
@@ -354,7 +379,7 @@ func TestAFaultWithoutEffectSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab("inventory-0", "inventory-1")
 		l.refuses["kill inventory-1"] = errors.New("operation not permitted")
-		e := New(l, nil)
+		e := New(l, nil, nil)
 		r, err := e.Inject(t.Context(), Spec{Fault: "kill", Target: "inventory"})
 		if err == nil || err.Error() != "kill inventory-1: operation not permitted" {
 			t.Errorf("error %v", err)
@@ -370,7 +395,7 @@ func TestAnEffectThatIsNeverSeenIsNoEffect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab("broker-0")
 		l.hangs = true
-		e := New(l, nil)
+		e := New(l, nil, nil)
 		r, err := e.Inject(t.Context(), Spec{Fault: "pause", Target: "broker"})
 		if !errors.Is(err, context.DeadlineExceeded) || r.Effective {
 			t.Errorf("%+v, %v", r, err)
@@ -386,8 +411,8 @@ func TestAnEffectThatIsNeverSeenIsNoEffect(t *testing.T) {
 func TestReplicasScaledAwayArePassedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab("inventory-0", "inventory-1")
-		e := New(l, nil)
-		if _, err := e.Inject(t.Context(), Spec{Fault: "pause", Target: "inventory", For: time.Second}); err != nil {
+		e := New(l, nil, nil)
+		if _, err := e.Inject(t.Context(), Spec{Fault: "pause", Target: "inventory", Options: Options{"for": "1s"}}); err != nil {
 			t.Fatal(err)
 		}
 		l.mu.Lock()
@@ -406,12 +431,12 @@ func TestReplicasScaledAwayArePassedOver(t *testing.T) {
 func TestPlayKeepsItsPlan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab("inventory-0", "broker-0")
-		e := New(l, nil)
+		e := New(l, nil, nil)
 		start := time.Now()
 		e.Play(t.Context(), start, []Timed{
 			{At: 5 * time.Second, Spec: Spec{Fault: "kill", Target: "inventory"}},
 			{At: 2 * time.Second, Spec: Spec{Fault: "restart", Target: "broker"}},
-			{At: 2500 * time.Millisecond, Spec: Spec{Fault: "pause", Target: "inventory", For: time.Second}},
+			{At: 2500 * time.Millisecond, Spec: Spec{Fault: "pause", Target: "inventory", Options: Options{"for": "1s"}}},
 			{At: 6 * time.Second, Spec: Spec{Name: "late", Fault: "resume", Target: "broker"}},
 		})
 		if took := time.Since(start); took != 6*time.Second {
@@ -436,7 +461,7 @@ func TestPlayKeepsItsPlan(t *testing.T) {
 
 func TestPlayRecordsWhatTheEndPrevented(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := New(newLab("broker-0"), nil)
+		e := New(newLab("broker-0"), nil, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		e.Play(ctx, time.Now(), []Timed{{At: 2 * time.Second, Spec: Spec{Fault: "kill", Target: "broker"}}})
@@ -450,7 +475,7 @@ func TestPlayRecordsWhatTheEndPrevented(t *testing.T) {
 
 func TestNamesAreUnique(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := New(newLab("broker-0"), nil)
+		e := New(newLab("broker-0"), nil, nil)
 		for range 2 {
 			if _, err := e.Inject(t.Context(), Spec{Fault: "restart", Target: "broker"}); err != nil {
 				t.Fatal(err)

@@ -10,24 +10,32 @@ import "time"
 
 // Spec asks for one fault.
 type Spec struct {
-	Name         string        `json:"name"`             // unique in a run; "" takes FAULT-TARGET
-	Fault        string        `json:"fault"`            // a name of the catalogue
-	Target       string        `json:"target"`           // a component, or one replica: "inventory-3"
-	Replicas     int           `json:"replicas"`         // how many of the component; 0 is all that run
-	RestartAfter time.Duration `json:"restart_after_ns"` // kill: how long it stays down; 0 leaves it to the supervisor
-	For          time.Duration `json:"for_ns"`           // pause: how long; 0 until resumed or healed
-	Source       string        `json:"source"`           // scenario | command
+	Name    string  `json:"name"`   // unique in a run; "" takes FAULT-TARGET
+	Fault   string  `json:"fault"`  // a name of the catalogue
+	Target  string  `json:"target"` // a component, one replica of it, a link or a partition
+	Options Options `json:"options,omitempty"`
+	Source  string  `json:"source"` // scenario | nemesis | command
+}
+
+// For is how long the fault stands; 0 until it is healed.
+func (s Spec) For() time.Duration {
+	d, _ := Find(s.Fault)
+	return s.duration(d.length)
 }
 
 // Record is one fault as it happened. Times are on the run's clock.
 type Record struct {
 	Spec      Spec      `json:"spec"`
 	Planned   time.Time `json:"planned"`
-	Started   time.Time `json:"started"` // when the effect was observed
-	Ended     time.Time `json:"ended"`   // when it was observed to be over; zero: it stands, or has no end
-	Replicas  []string  `json:"replicas"`
-	Proof     []string  `json:"proof"` // one line per observation
+	Started   time.Time `json:"started"`  // when the effect was observed
+	Ended     time.Time `json:"ended"`    // when it was observed to be over; zero: it stands, or has no end
+	Replicas  []string  `json:"replicas"` // the places it hit: replicas, or links
+	Proof     []string  `json:"proof"`    // one line per observation
 	Effective bool      `json:"effective"`
 	Reverted  bool      `json:"reverted"`
+	Skipped   string    `json:"skipped,omitempty"` // why a drawn fault was left out: its target was not there
 	Error     string    `json:"error,omitempty"`
 }
+
+// Stands says that the fault is in place and was not undone yet.
+func (r Record) Stands() bool { return !r.Started.IsZero() && r.Ended.IsZero() }

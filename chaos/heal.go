@@ -5,16 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 )
 
 // healLimit is how long Heal may take for everything.
 const healLimit = 90 * time.Second
 
+// readier is what can wait for a replica; Heal does where it is there.
+type readier interface {
+	// AwaitReady returns when the replica is ready.
+	AwaitReady(ctx context.Context, replica string) (at time.Time, detail string, err error)
+}
+
 // Heal ends every fault that stands: what is paused runs, what is held down
-// starts, and all that was hit is ready when it returns. It runs to its end
-// even if ctx is cancelled. The records are those of the faults that stood;
-// the error names the replicas that did not come back.
+// starts, links let through, and all that was hit is ready when it returns. It
+// runs to its end even if ctx is cancelled. The records are those of the
+// faults that stood; the error names what did not come back.
 func (e *Engine) Heal(ctx context.Context) ([]Record, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healLimit)
 	defer cancel()
@@ -47,6 +54,41 @@ func (e *Engine) Heal(ctx context.Context) ([]Record, error) {
 	return records, errors.Join(errs...)
 }
 
+// Wind ends every fault without waiting for what they hit: the system is
+// about to go down.
+func (e *Engine) Wind(ctx context.Context) {
+	for _, f := range e.all() {
+		e.mu.Lock()
+		f.end()
+		e.mu.Unlock()
+	}
+	for _, f := range e.all() {
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Halt ends the chaos: what stands is undone, and nothing is injected any
+// more. The reason is that of the faults which are still to come.
+func (e *Engine) Halt(ctx context.Context, reason string) ([]Record, error) {
+	e.mu.Lock()
+	if e.halted == "" {
+		e.halted = reason
+	}
+	e.mu.Unlock()
+	return e.Heal(ctx)
+}
+
+// Halted says why the chaos was ended, "" if it was not.
+func (e *Engine) Halted() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.halted
+}
+
 // insist undoes once more what could not be undone at the first attempt.
 func (e *Engine) insist(ctx context.Context, f *fault) error {
 	e.mu.Lock()
@@ -55,14 +97,13 @@ func (e *Engine) insist(ctx context.Context, f *fault) error {
 	if len(standing) == 0 {
 		return nil
 	}
-	undo := e.processes.Restart
-	if f.record.Spec.Fault == "pause" {
-		undo = e.processes.Resume
-	}
-	err := e.each(ctx, f, standing, undo, f.over)
+	err := e.each(ctx, f, standing, f.act.undo, f.over)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	f.settle()
+	if f.record.Reverted {
+		e.journal.end(f.record)
+	}
 	if err != nil {
 		return fmt.Errorf("heal %s: %w", f.record.Spec.Name, err)
 	}
@@ -72,33 +113,26 @@ func (e *Engine) insist(ctx context.Context, f *fault) error {
 // awaitAll waits until every replica that the faults hit is ready: a resumed
 // process runs at once, but serves only when its connections are back.
 func (e *Engine) awaitAll(ctx context.Context, faults []*fault) error {
+	stack, ok := e.system.(readier)
+	if !ok {
+		return nil
+	}
 	var replicas []string
 	for _, f := range faults {
-		replicas = append(replicas, f.record.Replicas...)
+		if d, _ := Find(f.record.Spec.Fault); d.on == onReplicas && f.act.places == nil {
+			replicas = append(replicas, f.record.Replicas...)
+		}
 	}
 	slices.Sort(replicas)
-	witness := &fault{stands: map[string]bool{}}
-	return e.each(ctx, witness, slices.Compact(replicas), e.processes.AwaitReady, func(string, time.Time) {})
-}
-
-// The methods below are called under the engine's lock.
-
-// end asks the fault to end now. It may be asked twice.
-func (f *fault) end() { f.lifted.Do(func() { close(f.lift) }) }
-
-// settle writes down whether the fault is undone, and since when.
-func (f *fault) settle() {
-	if f.record.Reverted = len(f.stands) == 0; f.record.Reverted {
-		f.record.Ended = f.last
+	replicas = slices.Compact(replicas)
+	errs := make([]error, len(replicas))
+	var all sync.WaitGroup
+	for i, replica := range replicas {
+		all.Go(func() {
+			_, _, err := stack.AwaitReady(ctx, replica)
+			errs[i] = notGone(err)
+		})
 	}
-}
-
-// standing names the replicas on which the fault stands, sorted.
-func (f *fault) standing() []string {
-	standing := make([]string, 0, len(f.stands))
-	for replica := range f.stands {
-		standing = append(standing, replica)
-	}
-	slices.Sort(standing)
-	return standing
+	all.Wait()
+	return errors.Join(errs...)
 }

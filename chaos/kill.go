@@ -2,68 +2,51 @@ package chaos
 
 import (
 	"context"
+	"errors"
+	"os"
 	"time"
 )
 
-// kill ends the replicas and watches them come back: the fault is over when
-// the last of them is ready again.
-func (e *Engine) kill(ctx context.Context, f *fault) error {
-	hold := f.record.Spec.RestartAfter
-	die := func(ctx context.Context, replica string) (time.Time, string, error) {
-		return e.processes.Kill(ctx, replica, hold)
+// Killer ends processes. The effects return when they were seen and how.
+type Killer interface {
+	// Kill ends the process at once, sees it dead, and holds it down: 0
+	// leaves the restart to the supervisor.
+	Kill(ctx context.Context, replica string, hold time.Duration) (at time.Time, detail string, err error)
+	Restarter
+}
+
+var kill = Definition{
+	Name:    "kill",
+	Family:  ProcessFamily,
+	Summary: "SIGKILL: no goodbye, memory lost, disk kept",
+	Targets: components,
+	Options: []Option{
+		{Name: "restart_after", Kind: Duration, Default: "0s", Summary: "how long it is held down; 0s leaves the restart to the supervisor"},
+		replicasOption,
+	},
+	Example: "ordbench chaos kill inventory --restart-after 2s",
+	length:  "restart_after",
+	piles:   true,
+	bind: func(e *Engine, s Spec) (act, error) {
+		stack, err := means[Killer](e, "processes to kill")
+		return act{
+			apply: func(ctx context.Context, replica string) (Sight, error) {
+				return witnessed(stack.Kill(ctx, replica, s.For()))
+			},
+			undo: func(ctx context.Context, replica string) (Sight, error) {
+				return witnessed(stack.Restart(ctx, replica))
+			},
+			over: func(ctx context.Context, replica string) (Sight, error) {
+				return witnessed(stack.AwaitReady(ctx, replica))
+			},
+		}, err
+	},
+}
+
+// notGone is nil for what was scaled away.
+func notGone(err error) error {
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
 	}
-	e.mark(f)
-	err := e.each(ctx, f, f.record.Replicas, die, func(replica string, at time.Time) {
-		f.started(at)
-		e.unpause(replica, at, "killed while paused")
-	})
-	undo := context.WithoutCancel(ctx)
-	go func() {
-		defer close(f.done)
-		if f.await(hold) {
-			e.revert(undo, f, e.processes.Restart)
-			return
-		}
-		e.revert(undo, f, e.processes.AwaitReady)
-	}()
 	return err
-}
-
-// mark lets a fault stand on its replicas. That comes before the effect, so
-// that what was hit without a witness is healed too.
-func (e *Engine) mark(f *fault) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, replica := range f.record.Replicas {
-		f.stands[replica] = true
-	}
-}
-
-// await waits for the end of a fault. It tells whether it was lifted before
-// its time.
-func (f *fault) await(length time.Duration) (lifted bool) {
-	timer := time.NewTimer(length)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return false
-	case <-f.lift:
-		return true
-	}
-}
-
-// revert undoes a fault wherever it stands and closes its record.
-func (e *Engine) revert(ctx context.Context, f *fault, undo effect) {
-	ctx, cancel := context.WithTimeout(ctx, backLimit)
-	defer cancel()
-	e.mu.Lock()
-	standing := f.standing()
-	e.mu.Unlock()
-	err := e.each(ctx, f, standing, undo, f.over)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if err != nil {
-		f.fail(err)
-	}
-	f.settle()
 }

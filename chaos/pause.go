@@ -2,48 +2,76 @@ package chaos
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
-// pause stops the replicas and lets them run again when its time is over,
-// or at resume or Heal.
-func (e *Engine) pause(ctx context.Context, f *fault) error {
-	e.mark(f)
-	err := e.each(ctx, f, f.record.Replicas, e.processes.Pause, func(_ string, at time.Time) { f.started(at) })
-	undo := context.WithoutCancel(ctx)
-	go func() {
-		defer close(f.done)
-		if f.endless {
-			<-f.lift
-		} else {
-			f.await(f.record.Spec.For)
-		}
-		e.revert(undo, f, e.processes.Resume)
-	}()
-	return err
+// Pauser stops processes where they stand, and lets them run again.
+type Pauser interface {
+	// Pause stops the process; one that stands still may be paused again.
+	Pause(ctx context.Context, replica string) (at time.Time, detail string, err error)
+	// Resume lets a paused process run. Of one that runs it says so.
+	Resume(ctx context.Context, replica string) (at time.Time, detail string, err error)
 }
 
-// resume ends the pauses that stand on the replicas.
-func (e *Engine) resume(ctx context.Context, f *fault) error {
-	defer close(f.done)
-	return e.each(ctx, f, f.record.Replicas, e.processes.Resume, func(replica string, at time.Time) {
-		f.started(at)
-		f.record.Ended, f.record.Reverted = at, true
-		e.unpause(replica, at, "resumed")
-	})
+var pause = Definition{
+	Name:    "pause",
+	Family:  ProcessFamily,
+	Summary: "SIGSTOP: connections stay open, nobody answers",
+	Targets: components,
+	Options: []Option{forOption, replicasOption},
+	Example: "ordbench chaos pause broker --for 5s",
+	bind: func(e *Engine, _ Spec) (act, error) {
+		stack, err := means[Pauser](e, "processes to pause")
+		var mu sync.Mutex
+		said := map[string]string{}
+		see := func(ctx context.Context, replica string) (Sight, error) {
+			s, err := witnessed(stack.Pause(ctx, replica))
+			mu.Lock()
+			defer mu.Unlock()
+			before := said[replica]
+			if err == nil {
+				said[replica] = s.Detail
+			}
+			s.Again = before != "" && before != s.Detail
+			return s, err
+		}
+		return act{
+			apply:  see,
+			look:   see, // another process in its place is paused too
+			renews: true,
+			undo:   func(ctx context.Context, replica string) (Sight, error) { return witnessed(stack.Resume(ctx, replica)) },
+		}, err
+	},
 }
 
-// unpause takes a replica off every pause. The caller holds the lock.
-func (e *Engine) unpause(replica string, at time.Time, how string) {
-	for _, p := range e.faults {
-		if p.record.Spec.Fault != "pause" || !p.stands[replica] {
-			continue
-		}
-		p.prove(replica, at, how)
-		p.over(replica, at)
-		if len(p.stands) == 0 {
-			p.settle()
-			p.end()
+// release undoes a fault of one kind that stands on a replica, at the word of
+// another, and keeps it from being made again meanwhile.
+func (e *Engine) release(kind, replica, how string, undo func() (Sight, error)) (Sight, error) {
+	var standing []*fault
+	for _, f := range e.all() {
+		if f.record.Spec.Fault == kind {
+			f.looking.Lock()
+			defer f.looking.Unlock()
+			standing = append(standing, f)
 		}
 	}
+	s, err := undo()
+	if err != nil {
+		return s, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, f := range standing {
+		if !f.stands[replica] {
+			continue
+		}
+		f.prove(replica, Sight{At: s.At, Detail: how})
+		f.over(replica, s)
+		if len(f.stands) == 0 {
+			f.settle()
+			f.end()
+		}
+	}
+	return s, nil
 }

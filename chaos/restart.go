@@ -5,18 +5,32 @@ import (
 	"time"
 )
 
-// restart ends the replicas in an orderly way and returns when they are
-// ready again: it reverts itself.
-func (e *Engine) restart(ctx context.Context, f *fault) error {
-	defer close(f.done)
-	e.mark(f)
-	asked := time.Now()
-	err := e.each(ctx, f, f.record.Replicas, e.processes.Restart, func(replica string, at time.Time) {
-		f.started(asked)
-		f.over(replica, at)
-	})
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	f.settle()
-	return err
+// Restarter starts processes again.
+type Restarter interface {
+	// Restart ends the process gracefully and starts it again, returning
+	// when it is ready. One that is held down is only started.
+	Restart(ctx context.Context, replica string) (at time.Time, detail string, err error)
+	// AwaitReady returns when the replica is ready.
+	AwaitReady(ctx context.Context, replica string) (at time.Time, detail string, err error)
+}
+
+var restart = Definition{
+	Name:    "restart",
+	Family:  ProcessFamily,
+	Summary: "SIGTERM, a graceful end, and a new start",
+	Targets: components,
+	Options: []Option{replicasOption},
+	Example: "ordbench chaos restart order-0",
+	piles:   true,
+	bind: func(e *Engine, _ Spec) (act, error) {
+		stack, err := means[Restarter](e, "processes to restart")
+		return act{
+			apply: func(ctx context.Context, replica string) (Sight, error) {
+				asked := time.Now()
+				s, err := witnessed(stack.Restart(ctx, replica))
+				s.Since = asked
+				return s, err
+			},
+		}, err
+	},
 }

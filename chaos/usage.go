@@ -2,7 +2,8 @@ package chaos
 
 import (
 	"fmt"
-	"strconv"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/agnivade/levenshtein"
@@ -11,7 +12,7 @@ import (
 // UsageError says that a Spec asks for what can't be done. Nothing was
 // injected.
 type UsageError struct {
-	Field   string `json:"field"` // key of the scenario: "fault", "target", "replicas", "restart_after", "for"
+	Field   string `json:"field"` // key of the scenario: "fault", "target", or the name of an option
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
 }
@@ -30,57 +31,68 @@ func (s Spec) Validate() []*UsageError {
 	complain := func(field, hint, format string, args ...any) {
 		problems = append(problems, &UsageError{Field: field, Message: fmt.Sprintf(format, args...), Hint: hint})
 	}
-	kind, known := Find(s.Fault)
+	d, known := Find(s.Fault)
 	if !known {
-		names := make([]string, 0, 4)
-		for _, d := range Catalogue() {
+		names := []string{}
+		for _, d := range definitions() {
 			names = append(names, d.Name)
 		}
 		complain("fault", suggest(s.Fault, names), "unknown fault %q", s.Fault)
 	}
-	component, replica := s.component()
-	if component == "" {
-		complain("target", suggest(s.Target, components), "unknown target %q", s.Target)
+	if p := s.checkTarget(d); p != nil {
+		problems = append(problems, p)
 	}
-	switch {
-	case s.Replicas < 0:
-		complain("replicas", "0 takes all that run", "replicas: %d is negative", s.Replicas)
-	case replica && s.Replicas > 1:
-		complain("replicas", "target "+component+" to take several", "replicas: %s is one replica", s.Target)
+	if !known {
+		return problems
 	}
-	durations := []struct {
-		field string
-		set   bool
-		minus bool
-	}{
-		{"restart_after", s.RestartAfter != 0, s.RestartAfter < 0},
-		{"for", s.For != 0, s.For < 0},
+	for _, name := range slices.Sorted(maps.Keys(s.Options)) {
+		o, takes := d.option(name)
+		if !takes {
+			complain(name, s.Fault+" takes "+d.optionNames(), "%s has no %s", s.Fault, name)
+			continue
+		}
+		if err := o.Check(s.Options[name]); err != nil {
+			complain(name, "", "%s: %v", name, err)
+		}
 	}
-	for _, d := range durations {
-		switch {
-		case d.set && known && !kind.takes(d.field):
-			complain(d.field, s.Fault+" takes "+strings.Join(kind.optionNames(), ", "), "%s has no %s", s.Fault, d.field)
-		case d.minus:
-			complain(d.field, "", "%s is negative", d.field)
+	for _, o := range d.Options {
+		if _, given := s.Options[o.Name]; !given && o.Default == "" {
+			complain(o.Name, o.Summary, "%s needs %s", s.Fault, o.Name)
+		}
+	}
+	if _, replica := s.component(); replica {
+		if n, given := s.Options["replicas"]; given && n != "0" && n != "1" && n != "all" && len(problems) == 0 {
+			complain("replicas", "target the component to take several", "replicas: %s is one replica", s.Target)
+		}
+	}
+	if d.check != nil && len(problems) == 0 {
+		if p := d.check(s); p != nil {
+			problems = append(problems, p)
 		}
 	}
 	return problems
 }
 
-// component splits the target: "inventory-3" is a replica of "inventory".
-// It returns "" where the target is neither a component nor a replica.
-func (s Spec) component() (name string, replica bool) {
-	for _, c := range components {
-		if s.Target == c {
-			return c, false
+func (s Spec) checkTarget(d Definition) *UsageError {
+	switch d.on {
+	case onLink:
+		if !slices.Contains(links, s.Target) {
+			return &UsageError{Field: "target", Message: fmt.Sprintf("unknown link %q", s.Target), Hint: suggest(s.Target, links)}
 		}
-		if number, ok := strings.CutPrefix(s.Target, c+"-"); ok {
-			if n, err := strconv.Atoi(number); err == nil && n >= 0 {
-				return c, true
-			}
+	case onPartition:
+		if _, err := parsePartition(s.Target); err != nil {
+			return err
+		}
+	default:
+		component, _ := s.component()
+		if component == "" {
+			return &UsageError{Field: "target", Message: fmt.Sprintf("unknown target %q", s.Target), Hint: suggest(s.Target, components)}
+		}
+		if d.Name != "" && !slices.Contains(d.Targets, component) {
+			return &UsageError{Field: "target", Message: fmt.Sprintf("%s does not work on %s", d.Name, component), Hint: "it works on " + strings.Join(d.Targets, ", ")}
 		}
 	}
-	return "", false
+	return nil
 }
 
 // suggest names the nearest of the known names, or lists them all where none

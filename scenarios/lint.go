@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/ordbench/ordbench/reports/gate"
-	"github.com/ordbench/ordbench/system"
 )
 
 // judge reports what single keys can't show: names that lead nowhere, times
@@ -83,59 +82,6 @@ func (r *reader) judgeShape(s *Scenario, p *Phase) {
 		r.complain(r.at(&p.Sine.High, p), "", "high is below low")
 	case p.Spike != nil && !r.broken[&p.For] && p.Spike.At >= p.For:
 		r.complain(r.at(&p.Spike.At, p), "", "the spike comes %s after the start of a phase of %s", short(p.Spike.At), short(p.For))
-	}
-}
-
-func (r *reader) judgeChaos(s *Scenario) {
-	seen := names{r: r, what: "fault"}
-	for i := range s.Chaos {
-		f := &s.Chaos[i]
-		f.Source = "scenario"
-		if f.Name == "" {
-			f.Name = f.Fault + "-" + f.Target
-			r.mark(&f.Name, r.places[f])
-		}
-		seen.add(&f.Name, f)
-		r.judgeMoment(s, f)
-		r.judgeSpec(s, f)
-	}
-}
-
-// judgeSpec asks the catalogue, which knows faults, targets and options.
-func (r *reader) judgeSpec(s *Scenario, f *Fault) {
-	fields := map[string]any{
-		"fault": &f.Fault, "target": &f.Target, "replicas": &f.Replicas, "restart_after": &f.RestartAfter, "for": &f.For,
-	}
-	known := true
-	for _, p := range f.Validate() {
-		known = known && p.Field != "target"
-		if field := fields[p.Field]; !r.broken[field] {
-			r.complain(r.at(field, f), p.Hint, "%s", p.Message)
-		}
-	}
-	if !known || r.broken[&f.Target] {
-		return
-	}
-	var replicas []string
-	for _, c := range system.Components() {
-		if f.Target == string(c) {
-			if slots := s.System.Slots(c); f.Replicas > slots {
-				r.complain(r.at(&f.Replicas, f), "", "%d replicas of %s, but there are at most %d", f.Replicas, c, slots)
-			}
-			return
-		}
-		for n := range s.System.Slots(c) {
-			replicas = append(replicas, c.ReplicaName(n))
-		}
-	}
-	if !slices.Contains(replicas, f.Target) {
-		component := f.Target[:strings.LastIndexByte(f.Target, '-')]
-		slots := s.System.Slots(system.Component(component))
-		hint := fmt.Sprintf("known: %s-0 to %[1]s-%d", component, slots-1)
-		if slots == 1 {
-			hint = fmt.Sprintf("known: %s-0", component)
-		}
-		r.complain(r.at(&f.Target, f), hint, "there is no replica %q: %s has at most %d", f.Target, component, slots)
 	}
 }
 

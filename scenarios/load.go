@@ -114,8 +114,13 @@ func Parse(source string, document []byte, overrides ...string) (*Scenario, erro
 	}
 	s.System.Payment.Seed = s.Seed // one seed for all that is drawn
 	s.Source = source
+	s.resolve()
+	return s, nil
+}
+
+// resolve writes down what the scenario has become.
+func (s *Scenario) resolve() {
 	s.Resolved = resolve(s)
 	sum := sha256.Sum256([]byte(s.Resolved))
 	s.SHA256 = hex.EncodeToString(sum[:])
-	return s, nil
 }

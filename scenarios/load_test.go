@@ -116,8 +116,8 @@ func TestEveryKeyIsRead(t *testing.T) {
 			},
 		},
 		Chaos: []Fault{
-			{Spec: chaos.Spec{Name: "kill-inventory", Fault: "kill", Target: "inventory", Replicas: 2, Source: "scenario"}, At: At{Offset: 10 * time.Second}},
-			{Spec: chaos.Spec{Name: "nap", Fault: "pause", Target: "inventory-2", For: 2 * time.Second, Source: "scenario"}, At: At{"rise", 1500 * time.Millisecond}},
+			{Spec: chaos.Spec{Name: "kill-inventory", Fault: "kill", Target: "inventory", Options: chaos.Options{"replicas": "2"}, Source: "scenario"}, At: At{Offset: 10 * time.Second}},
+			{Spec: chaos.Spec{Name: "nap", Fault: "pause", Target: "inventory-2", Options: chaos.Options{"for": "2s"}, Source: "scenario"}, At: At{"rise", 1500 * time.Millisecond}},
 			{Spec: chaos.Spec{Name: "restart-gateway", Fault: "restart", Target: "gateway", Source: "scenario"}, At: At{Phase: "stairs"}},
 		},
 		Gates: []gate.Gate{

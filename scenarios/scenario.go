@@ -13,7 +13,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ordbench/ordbench/chaos"
 	"github.com/ordbench/ordbench/loadgen"
 	"github.com/ordbench/ordbench/reports/gate"
 	"github.com/ordbench/ordbench/system"
@@ -27,6 +26,8 @@ type Scenario struct {
 	System      system.Config
 	Traffic     Traffic
 	Chaos       []Fault
+	Nemesis     *Nemesis // nil: no fault is drawn
+	HaltWhen    []Guard
 	Gates       []gate.Gate
 
 	Source   string // the path it came from, or "library:NAME"
@@ -107,12 +108,6 @@ func (p Phase) curve() loadgen.Curve {
 	return loadgen.Constant{PerSecond: p.Rate}
 }
 
-// Fault is one fault and when it strikes.
-type Fault struct {
-	chaos.Spec
-	At At
-}
-
 // At is a moment of the run: Offset after the start of a phase, or after the
 // start of the first phase where Phase is "".
 type At struct {
@@ -138,17 +133,6 @@ func (s *Scenario) Plan() loadgen.Plan {
 		plan.Phases = append(plan.Phases, loadgen.Phase{Name: p.Name, Law: p.Law(), For: p.For, Record: p.Record})
 	}
 	return plan
-}
-
-// Timeline is the faults as the chaos engine takes them; times count from the
-// start of the first phase.
-func (s *Scenario) Timeline() []chaos.Timed {
-	var timeline []chaos.Timed
-	for _, f := range s.Chaos {
-		at, _ := s.Moment(f.At)
-		timeline = append(timeline, chaos.Timed{At: at, Spec: f.Spec})
-	}
-	return timeline
 }
 
 // Moment is when At is, counted from the start of the first phase; false if

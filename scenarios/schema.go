@@ -20,6 +20,8 @@ func schema(s *Scenario) object {
 		{"system", systemKeys(&s.System), false},
 		{"traffic", trafficKeys(&s.Traffic), true},
 		{"chaos", listOf[Fault]{to: &s.Chaos, want: "a list of faults", item: faultKeys}, false},
+		{"nemesis", nemesisKeys{s}, false},
+		{"halt_when", guardList{listOf[Guard]{to: &s.HaltWhen, want: "a list of conditions", item: guardKeys}}, false},
 		{"gates", listOf[gate.Gate]{to: &s.Gates, want: "a list of gates", item: gateKeys}, false},
 	}}
 }
@@ -215,18 +217,6 @@ func spikeKeys(s *loadgen.Spike) object {
 		{"rise", duration(&s.Rise, 0, longest), false},
 		{"hold", duration(&s.Hold, 0, longest), true},
 		{"fall", duration(&s.Fall, 0, longest), false},
-	}}
-}
-
-func faultKeys(f *Fault) rule {
-	return object{of: "the fault", flow: true, fields: []field{
-		{"name", optional{nameOf(&f.Name, "fault"), func() bool { return f.Name == "" }}, false},
-		{"at", moment(&f.At), true},
-		{"fault", words(&f.Fault), true},
-		{"target", words(&f.Target), true},
-		{"replicas", optional{whole(&f.Replicas, 0, 1000), func() bool { return f.Replicas == 0 }}, false},
-		{"restart_after", optional{duration(&f.RestartAfter, 0, longest), func() bool { return f.RestartAfter == 0 }}, false},
-		{"for", optional{duration(&f.For, 0, longest), func() bool { return f.For == 0 }}, false},
 	}}
 }
 

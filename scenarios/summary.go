@@ -54,6 +54,9 @@ func (s *Scenario) Summary() Summary {
 		at, _ := s.Moment(f.At)
 		out.Faults = append(out.Faults, Strike{Name: f.Name, At: at, Fault: f.describe()})
 	}
+	for _, t := range s.nemesis().Schedule() {
+		out.Faults = append(out.Faults, Strike{Name: t.Spec.Name, At: t.At, Fault: describe(t.Spec)})
+	}
 	return out
 }
 
@@ -81,20 +84,6 @@ func (p Phase) describe() string {
 		law += ", " + p.Arrivals
 	}
 	return law
-}
-
-func (f Fault) describe() string {
-	what := f.Fault + " " + f.Target
-	if f.Replicas > 0 {
-		what = fmt.Sprintf("%s %d of %s", f.Fault, f.Replicas, f.Target)
-	}
-	if f.RestartAfter > 0 {
-		what += ", restart after " + short(f.RestartAfter)
-	}
-	if f.For > 0 {
-		what += ", for " + short(f.For)
-	}
-	return what
 }
 
 // Write prints the summary for people: a line per phase and per fault.

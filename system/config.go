@@ -27,6 +27,11 @@ type Config struct {
 	// CertificateLife is how long a component's certificate lasts; it is
 	// renewed after a third of that. 0 takes pki.CertificateLife.
 	CertificateLife time.Duration
+	// Through is the address under which a component reaches another that
+	// listens on addr, where something stands between them. nil: they reach
+	// each other directly.
+	Through func(from, to Component, addr string) (string, error)
+
 	// LogDir holds a log per replica; "" takes Dir/logs.
 	LogDir string
 }

@@ -5,7 +5,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,17 +37,23 @@ that it took effect.`,
 func newFault(d chaos.Definition) *cobra.Command {
 	var stack string
 	spec := chaos.Spec{Fault: d.Name}
+	given := map[string]*string{}
 	cmd := &cobra.Command{
 		Use:     d.Name + " TARGET",
 		Short:   d.Summary,
-		Long:    d.Summary + ".\n\nA TARGET is a component, or one replica of it (inventory-3): " + strings.Join(d.Targets, ", ") + ".",
+		Long:    faultHelp(d),
 		Example: "  " + d.Example,
 		Args:    cobra.ExactArgs(1),
 		ValidArgsFunction: complete(func() []string {
 			return d.Targets
 		}),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			spec.Target = args[0]
+			spec.Target, spec.Options = args[0], chaos.Options{}
+			for name, text := range given {
+				if cmd.Flags().Changed(flagOf(name)) {
+					spec.Options[name] = *text
+				}
+			}
 			if problems := spec.Validate(); len(problems) > 0 {
 				return problems[0]
 			}
@@ -64,44 +69,82 @@ func newFault(d chaos.Definition) *cobra.Command {
 		},
 	}
 	for _, o := range d.Options {
-		flag, usage := strings.ReplaceAll(o.Name, "_", "-"), o.Summary
-		switch o.Name {
-		case "restart_after":
-			cmd.Flags().DurationVar(&spec.RestartAfter, flag, 0, usage)
-		case "for":
-			cmd.Flags().DurationVar(&spec.For, flag, 0, usage)
-		case "replicas":
-			cmd.Flags().IntVar(&spec.Replicas, flag, 0, usage)
+		given[o.Name] = cmd.Flags().String(flagOf(o.Name), o.Default, o.Summary)
+		if len(o.Words) > 0 {
+			_ = cmd.RegisterFlagCompletionFunc(flagOf(o.Name), cobra.FixedCompletions(o.Words, cobra.ShellCompDirectiveNoFileComp))
 		}
 	}
 	addStackFlag(cmd, &stack)
 	return cmd
 }
 
+func flagOf(option string) string { return strings.ReplaceAll(option, "_", "-") }
+
+// faultHelp is what the catalogue knows of a fault.
+func faultHelp(d chaos.Definition) string {
+	text := fmt.Sprintf("%s (%s fault).\n\nTARGET: %s", d.Summary, d.Family, strings.Join(d.Targets, ", "))
+	if !strings.ContainsAny(strings.Join(d.Targets, ""), ">|") {
+		text += "; or one replica of it, inventory-3"
+	}
+	for _, n := range d.Needs {
+		text += "\nIt needs " + n.What + "."
+		if n.Missing != "" {
+			text += " That is missing here: " + n.Missing + "."
+		}
+	}
+	return text + "\nIn a scenario the options are keys, with underscores for dashes."
+}
+
 func newChaosList() *cobra.Command {
-	var asJSON bool
+	var asJSON, brief bool
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List the faults, their targets and options",
+		Short: "List the faults: targets, options, needs, and whether they run here",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), chaos.Catalogue())
 			}
-			tw := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(tw, "FAULT\tWHAT IT DOES\tTARGETS")
-			for _, d := range chaos.Catalogue() {
-				fmt.Fprintf(tw, "%s\t%s\t%s\n", d.Name, d.Summary, strings.Join(d.Targets, ", "))
-				for _, o := range d.Options {
-					fmt.Fprintf(tw, "\t  %s (%s, default %s): %s\t\n", o.Name, o.Kind, o.Default, o.Summary)
-				}
-				fmt.Fprintf(tw, "\t  $ %s\t\n", d.Example)
-			}
-			return tw.Flush()
+			return listFaults(cmd.OutOrStdout(), chaos.Catalogue(), brief)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&brief, "brief", false, "a line for each")
 	return cmd
+}
+
+// listFaults prints the catalogue by family.
+func listFaults(w io.Writer, all []chaos.Definition, brief bool) error {
+	family := chaos.Family("")
+	for _, d := range all {
+		if d.Family != family {
+			family = d.Family
+			fmt.Fprintf(w, "%s\n", strings.ToUpper(string(family)))
+		}
+		here := "runs here"
+		for _, n := range d.Needs {
+			if n.Missing != "" {
+				here = "can't run here: " + n.Missing
+			}
+		}
+		fmt.Fprintf(w, "  %-19s %s\n", d.Name, d.Summary)
+		if brief {
+			continue
+		}
+		fmt.Fprintf(w, "  %19s on %s; %s\n", "", strings.Join(d.Targets, ", "), here)
+		for _, n := range d.Needs {
+			fmt.Fprintf(w, "  %19s needs %s\n", "", n.What)
+		}
+		for _, o := range d.Options {
+			what := string(o.Kind)
+			if len(o.Words) > 0 {
+				what = strings.Join(o.Words, "|")
+			}
+			fmt.Fprintf(w, "  %19s --%s %s, default %s: %s\n", "", flagOf(o.Name), what, o.Default, o.Summary)
+		}
+		fmt.Fprintf(w, "  %19s $ %s\n", "", d.Example)
+	}
+	return nil
 }
 
 func newHeal() *cobra.Command {
@@ -136,15 +179,15 @@ func printRecords(w io.Writer, recs ...chaos.Record) error {
 		for _, line := range rec.Proof {
 			fmt.Fprintf(w, "  %s\n", line)
 		}
-		if rec.Spec.RestartAfter > 0 && rec.Ended.IsZero() {
-			fmt.Fprintf(w, "  held down until %s\n", rec.Started.Add(rec.Spec.RestartAfter).Local().Format(time.TimeOnly))
-		}
-		if rec.Spec.Fault == "pause" && rec.Ended.IsZero() {
-			end := "resumed or healed (ordbench chaos heal)"
-			if rec.Spec.For > 0 {
-				end = rec.Started.Add(rec.Spec.For).Local().Format(time.TimeOnly)
+		if rec.Stands() {
+			end := "until it is healed (ordbench chaos heal)"
+			if length := rec.Spec.For(); length > 0 {
+				end = "until " + rec.Started.Add(length).Local().Format(time.TimeOnly)
 			}
-			fmt.Fprintf(w, "  paused until %s\n", end)
+			fmt.Fprintf(w, "  stands %s\n", end)
+			if !rec.Effective && rec.Error == "" {
+				fmt.Fprintln(w, "  no effect was seen yet: nothing has run into it")
+			}
 		}
 		if rec.Error != "" {
 			fmt.Fprintf(w, "  %s\n", rec.Error)

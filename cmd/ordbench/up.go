@@ -27,6 +27,7 @@ type upOptions struct {
 	listen  string
 	otlp    string
 	set     []string
+	links   []string
 	detach  bool
 	id      string
 }
@@ -58,6 +59,7 @@ SCENARIO, the system as that describes it. Data last as long as the stack.`,
 	f.StringVar(&o.listen, "listen", "", "address of the gateway, host:port; a free port by default")
 	f.StringVar(&o.otlp, "otlp-endpoint", "", "URL of an OpenTelemetry collector that gets the traces")
 	f.StringArrayVar(&o.set, "set", nil, "change one value of the scenario, path=value; may be repeated")
+	f.StringSliceVar(&o.links, "links", nil, "links to put a proxy in, so that they can be disturbed: all, or some, 'gateway->order'")
 	f.StringVar(&o.id, "id", "", "")
 	_ = f.MarkHidden("id")
 	return cmd
@@ -84,6 +86,10 @@ func (o *upOptions) config(args []string) (cfg system.Config, name string, err e
 
 func (o *upOptions) foreground(cmd *cobra.Command, args []string) error {
 	cfg, name, err := o.config(args)
+	if err != nil {
+		return err
+	}
+	links, err := conductor.OpenLinks(o.links)
 	if err != nil {
 		return err
 	}
@@ -115,7 +121,7 @@ func (o *upOptions) foreground(cmd *cobra.Command, args []string) error {
 		return usageError{err}
 	}
 	defer func() { _ = collector.Close() }()
-	session, err := conductor.Open(booting, rt, cfg, control.Info{
+	session, err := conductor.Open(booting, rt, cfg, links, control.Info{
 		ID: o.id, Kind: "up", Scenario: name, PID: os.Getpid(), StartedAt: began, Dir: dir,
 	}, slog.New(slog.NewJSONHandler(io.Discard, nil)))
 	if err != nil {
@@ -126,7 +132,11 @@ func (o *upOptions) foreground(cmd *cobra.Command, args []string) error {
 	}
 	// The error is that of the Close below; this one is for the ways out before it.
 	defer func() { _ = session.Close(ctx) }()
-	o.welcome(cmd.OutOrStdout(), session.Info, session.Stack.Status(ctx), time.Since(began))
+	st, err := session.Status(ctx)
+	if err != nil {
+		return err
+	}
+	o.welcome(cmd.OutOrStdout(), session.Info, st, time.Since(began))
 	select {
 	case <-interrupt:
 		fmt.Fprintln(cmd.ErrOrStderr(), "going down")
@@ -158,6 +168,9 @@ func (o *upOptions) background(cmd *cobra.Command, args []string) error {
 	if _, err := o.runtime.choose(cmd.Context(), cmd.ErrOrStderr()); err != nil {
 		return err
 	}
+	if _, err := conductor.OpenLinks(o.links); err != nil {
+		return err
+	}
 	id := conductor.NewID("up")
 	self, err := os.Executable()
 	if err != nil {
@@ -177,6 +190,9 @@ func (o *upOptions) background(cmd *cobra.Command, args []string) error {
 	child = append(child, o.runtime.args()...)
 	for _, set := range o.set {
 		child = append(child, "--set", set)
+	}
+	for _, link := range o.links {
+		child = append(child, "--links", link)
 	}
 	proc := exec.Command(self, append(child, args...)...)
 	proc.Stdout, proc.Stderr = logFile, logFile

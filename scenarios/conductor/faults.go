@@ -45,14 +45,10 @@ func (m *measure) faults() []reports.Fault {
 }
 
 func plannedEnd(m *measure, rec chaos.Record) int64 {
-	switch {
-	case rec.Spec.RestartAfter > 0:
-		return m.ms(rec.Planned.Add(rec.Spec.RestartAfter))
-	case rec.Spec.For > 0:
-		return m.ms(rec.Planned.Add(rec.Spec.For))
-	default:
-		return -1
+	if length := rec.Spec.For(); length > 0 {
+		return m.ms(rec.Planned.Add(length))
 	}
+	return -1
 }
 
 // groups are those of the components that consume, whose lag shows first when

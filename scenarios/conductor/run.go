@@ -152,7 +152,7 @@ func (r *run) boot(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	session, err := Open(booting, r.Runtime, cfg, control.Info{
+	session, err := Open(booting, r.Runtime, cfg, r.Scenario.Links(), control.Info{
 		ID:        NewID(r.Scenario.Name),
 		Kind:      "run",
 		Scenario:  r.Scenario.Name,
@@ -186,8 +186,12 @@ func (r *run) drive(ctx context.Context) error {
 	if users := s.Plan().Users(); users > 0 {
 		connections = users // what a closed loop asks of its engine
 	}
+	url, err := r.session.URL()
+	if err != nil {
+		return err
+	}
 	engine := wire.New(wire.Config{
-		BaseURL:     r.session.Stack.URL(),
+		BaseURL:     url,
 		Connections: connections,
 		Timeout:     s.Traffic.Timeout,
 	})

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,6 +32,8 @@ const (
 	// and so on the same disk, until the run ends.
 	dataDir = "data"
 	logsDir = "logs"
+	// journalName is where faults are written down before they are injected.
+	journalName = "faults.journal"
 
 	closeLimit  = 30 * time.Second
 	verifyLimit = 10 * time.Second // for orders on their way to arrive
@@ -48,6 +51,8 @@ type Session struct {
 	askOnce   sync.Once
 	closeOnce sync.Once
 	audit     *telemetry.Audit
+	wiring    *wiring
+	journal   *chaos.Journal
 	closed    error
 	stop      context.CancelFunc
 	served    chan error
@@ -55,8 +60,9 @@ type Session struct {
 
 // Open boots a stack and answers for it on a control socket. Its data and
 // logs go below info.Dir, <out>/<name>/<instance>; data that killed stacks
-// left below the same <out> are removed.
-func Open(ctx context.Context, rt system.Runtime, cfg system.Config, info control.Info, log *slog.Logger) (*Session, error) {
+// left below the same <out> are removed. The links that are named can be
+// disturbed, at the price of a proxy in each.
+func Open(ctx context.Context, rt system.Runtime, cfg system.Config, links []string, info control.Info, log *slog.Logger) (*Session, error) {
 	sweep(filepath.Dir(filepath.Dir(info.Dir)))
 	cfg.Dir = filepath.Join(info.Dir, dataDir)
 	cfg.LogDir = filepath.Join(info.Dir, logsDir)
@@ -73,21 +79,30 @@ func Open(ctx context.Context, rt system.Runtime, cfg system.Config, info contro
 	if err != nil {
 		return nil, errors.Join(err, audit.Close())
 	}
+	journal, err := chaos.CreateJournal(filepath.Join(info.Dir, journalName))
+	if err != nil {
+		listener.Close()
+		return nil, errors.Join(err, audit.Close())
+	}
+	wiring := newWiring(links)
+	cfg.Through = wiring.through
 	stack, err := system.Boot(ctx, rt, cfg, log)
 	if err != nil {
 		listener.Close()
-		_ = audit.Close() // why there is no stack says more
+		_, _, _ = wiring.close(), journal.Close(), audit.Close() // why there is no stack says more
 		os.RemoveAll(cfg.Dir)
 		return nil, &BootError{err}
 	}
 	s := &Session{
-		Info:   info,
-		Stack:  stack,
-		Faults: chaos.New(stack, log),
-		audit:  audit,
-		asked:  make(chan struct{}),
-		gone:   make(chan struct{}),
-		served: make(chan error, 1),
+		Info:    info,
+		Stack:   stack,
+		Faults:  chaos.New(site{stack, wiring}, journal, log),
+		audit:   audit,
+		wiring:  wiring,
+		journal: journal,
+		asked:   make(chan struct{}),
+		gone:    make(chan struct{}),
+		served:  make(chan error, 1),
 	}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
@@ -105,7 +120,8 @@ func (s *Session) Close(ctx context.Context) error {
 	s.closeOnce.Do(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 		defer cancel()
-		s.closed = s.Stack.Close(ctx)
+		s.Faults.Wind(ctx)
+		s.closed = errors.Join(s.Stack.Close(ctx), s.wiring.close(), s.journal.Close())
 		os.RemoveAll(filepath.Join(s.Info.Dir, dataDir))
 		close(s.gone)
 		s.stop()
@@ -114,9 +130,18 @@ func (s *Session) Close(ctx context.Context) error {
 	return s.closed
 }
 
+// URL is where the load goes: the gateway, or the proxy before it.
+func (s *Session) URL() (string, error) {
+	addr, err := s.wiring.through(chaos.Client, system.Gateway, strings.TrimPrefix(s.Stack.URL(), "http://"))
+	return "http://" + addr, err
+}
+
 // Status is the stack at this moment.
 func (s *Session) Status(ctx context.Context) (system.Status, error) {
-	return s.Stack.Status(ctx), nil
+	st := s.Stack.Status(ctx)
+	var err error
+	st.URL, err = s.URL()
+	return st, err
 }
 
 // Inject injects one fault and returns when its effect is proven.

@@ -12,8 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/ordbench/ordbench/system/endpoint"
 )
 
 // brokerEnv makes this test binary a broker: "address,directory". A broker

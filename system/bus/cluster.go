@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -48,8 +47,8 @@ type topic struct {
 
 func newCluster(brokers []string) *cluster {
 	return &cluster{
-		brokers:      slices.Clone(brokers),
-		dialer:       &dialer{},
+		brokers:      Advertised(brokers),
+		dialer:       &dialer{detours: detours(brokers)},
 		log:          slog.New(slog.DiscardHandler),
 		idle:         map[string][]*link{},
 		topics:       map[string]topic{},

@@ -105,7 +105,7 @@ type consumer struct {
 func (c *consumer) run(ctx context.Context) error {
 	settings := kafka.ConsumerGroupConfig{
 		ID:                c.cfg.Group,
-		Brokers:           c.cfg.Brokers,
+		Brokers:           c.cluster.brokers,
 		Topics:            c.cfg.Topics,
 		Dialer:            &kafka.Dialer{ClientID: c.cfg.Member, Timeout: sessionTimeout, DialFunc: c.dial},
 		HeartbeatInterval: heartbeatInterval,

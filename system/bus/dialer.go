@@ -17,6 +17,8 @@ var errSevered = errors.New("connections were severed")
 // dialer opens connections and can sever all of them at once, which ends
 // whatever waits for a broker: kafka-go's group membership takes no context.
 type dialer struct {
+	detours map[string]string // where to go instead, by address
+
 	mu      sync.Mutex
 	open    map[*trackedConn]struct{}
 	severed bool
@@ -26,6 +28,9 @@ type dialer struct {
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if d.isSevered() {
 		return nil, errSevered
+	}
+	if detour, ok := d.detours[address]; ok {
+		address = detour
 	}
 	nd := net.Dialer{Timeout: dialTimeout}
 	conn, err := nd.DialContext(ctx, network, address)

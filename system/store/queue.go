@@ -2,10 +2,13 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+
+	"github.com/ordbench/ordbench/system/lever"
 )
 
 // batchSize bounds how many callers share a commit, and so how long one
@@ -24,6 +27,12 @@ const batchSize = 256
 // fn runs on the writer's goroutine and everyone waits for it: it must do
 // nothing but use tx, and must not keep tx.
 func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
+	if err := lever.SlowStore.Delay(ctx); err != nil {
+		return err
+	}
+	if lever.FailStore.Acts() != nil {
+		return errRefused
+	}
 	r := &request{fn: fn, answer: make(chan error, 1)}
 	if !db.queue.add(r) {
 		return ErrClosed
@@ -38,6 +47,9 @@ func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
 		return <-r.answer
 	}
 }
+
+// errRefused is what a lever makes of a write.
+var errRefused = errors.New("the database was made to refuse the write")
 
 // Stats counts what a DB has committed since it was opened.
 type Stats struct {

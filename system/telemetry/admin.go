@@ -15,6 +15,7 @@ import (
 
 	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/failpoint"
+	"github.com/ordbench/ordbench/system/lever"
 )
 
 // readyWithin bounds how long a readiness check may take.
@@ -29,6 +30,7 @@ const readyWithin = 2 * time.Second
 //	GET /breakers  JSON list of breaker states, [] where there are none
 //	GET /debug/pprof/  profiles, for go tool pprof
 //	GET /failpoints    those of the component; see failpoint.Handler
+//	PUT, DELETE /levers/{name}  move the component while it runs, and let go
 type Admin struct {
 	Addr      string // host:port
 	Component string
@@ -36,6 +38,7 @@ type Admin struct {
 	Ready     func(context.Context) error // why it cannot take work; nil: always ready
 	Breakers  func() any                  // a JSON-able list; nil: none
 	Registry  *prometheus.Registry        // nil: a new one
+	Levers    []*lever.Lever              // that it has beside the common ones
 }
 
 // Serve listens on Addr and answers until ctx ends. Its error says that the
@@ -81,6 +84,7 @@ func (a Admin) Handler() http.Handler {
 	mux.HandleFunc("GET /breakers", a.breakers)
 	mux.Handle("/failpoints", failpoint.Handler(a.Component))
 	mux.Handle("/failpoints/", failpoint.Handler(a.Component))
+	mux.Handle("/levers/", lever.Handler(a.Levers...))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)

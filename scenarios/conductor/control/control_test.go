@@ -90,8 +90,8 @@ func TestClientSaysWhatTheStackSays(t *testing.T) {
 	if st, err := c.Status(ctx); err != nil || st.URL != "http://127.0.0.1:1" {
 		t.Errorf("status %v, %v", st, err)
 	}
-	rec, err := c.Inject(ctx, chaos.Spec{Fault: "kill", Target: "inventory", RestartAfter: time.Second})
-	if err != nil || !rec.Effective || rec.Spec.RestartAfter != time.Second || rec.Spec.Source != "command" {
+	rec, err := c.Inject(ctx, chaos.Spec{Fault: "kill", Target: "inventory", Options: chaos.Options{"restart_after": "1s"}})
+	if err != nil || !rec.Effective || rec.Spec.For() != time.Second || rec.Spec.Source != "command" {
 		t.Errorf("record %+v, %v", rec, err)
 	}
 	if recs, err := c.Heal(ctx); err != nil || len(recs) != 1 || !recs[0].Reverted {

@@ -87,7 +87,9 @@ func RunBroker(ctx context.Context, cfg BrokerConfig, log *slog.Logger) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return health("broker", cfg.Replica, cfg.Admin, cfg.Listen, apiVersions).Serve(ctx)
+		admin := health("broker", cfg.Replica, cfg.Admin, cfg.Listen, apiVersions)
+		admin.Levers = brokerLevers(cluster)
+		return admin.Serve(ctx)
 	})
 	g.Go(func() error {
 		<-ctx.Done()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"sync"
 	"syscall"
 	"time"
 
@@ -15,17 +16,23 @@ import (
 
 // child is one process of a replica. It satisfies system.Process.
 type child struct {
-	cmd   *exec.Cmd
+	cmd     *exec.Cmd
+	fleet   *fleet
+	replica string
+
 	table *process.Process // its row in the process table; nil: none was found
 	done  chan struct{}
 	exit  string
+
+	mu      sync.Mutex
+	limited map[string]uint64 // soft limits as they were, of those that are lowered
 }
 
-func newChild(cmd *exec.Cmd) *child {
+func newChild(f *fleet, replica string, cmd *exec.Cmd) *child {
 	// It can't have been reaped yet: an error would be that of a system
 	// without a process table, and Usage says so.
 	table, _ := process.NewProcess(int32(cmd.Process.Pid))
-	return &child{cmd: cmd, table: table, done: make(chan struct{})}
+	return &child{cmd: cmd, fleet: f, replica: replica, table: table, done: make(chan struct{})}
 }
 
 // wait reaps the process.

@@ -21,7 +21,11 @@ func (f *fleet) configure() error {
 		if err := os.MkdirAll(f.dataDir(r), 0o755); err != nil {
 			return fmt.Errorf("configure %s: %w", r.Name, err)
 		}
-		text, err := json.MarshalIndent(f.config(r), "", "  ")
+		config, err := f.config(r)
+		if err != nil {
+			return fmt.Errorf("configure %s: %w", r.Name, err)
+		}
+		text, err := json.MarshalIndent(config, "", "  ")
 		if err != nil {
 			return fmt.Errorf("configure %s: %w", r.Name, err)
 		}
@@ -37,18 +41,19 @@ func (f *fleet) configPath(replica string) string {
 }
 
 // config is what one replica is told.
-func (f *fleet) config(r system.Replica) any {
+func (f *fleet) config(r system.Replica) (any, error) {
 	switch r.Component {
 	case system.Broker:
-		return embedded.BrokerConfig{Replica: r.Name, Listen: r.Addr, Admin: r.Admin, Dir: f.dataDir(r)}
+		return embedded.BrokerConfig{Replica: r.Name, Listen: r.Addr, Admin: r.Admin, Dir: f.dataDir(r)}, nil
 	case system.Cache:
-		return embedded.CacheConfig{Replica: r.Name, Listen: r.Addr, Admin: r.Admin, Dir: f.dataDir(r)}
+		return embedded.CacheConfig{Replica: r.Name, Listen: r.Addr, Admin: r.Admin, Dir: f.dataDir(r)}, nil
 	default:
-		return briefing.Of(f.cfg, r, briefing.Site{
-			Brokers:        f.Brokers(),
-			Cache:          f.addrs(system.Cache)[0],
-			Orders:         f.addrs(system.Order),
-			Inventories:    f.addrs(system.Inventory),
+		way := &way{from: r.Component, through: f.cfg.Through}
+		config := briefing.Of(f.cfg, r, briefing.Site{
+			Brokers:        way.toBrokers(f.Brokers()),
+			Cache:          way.to(system.Cache, f.addrs(system.Cache))[0],
+			Orders:         way.to(system.Order, f.addrs(system.Order)),
+			Inventories:    way.to(system.Inventory, f.addrs(system.Inventory)),
 			Database:       f.databasePath,
 			Collector:      f.cfg.Tracing.Endpoint,
 			Spool:          f.cfg.SpoolDir(),
@@ -57,6 +62,7 @@ func (f *fleet) config(r system.Replica) any {
 			Audit:          system.AuditPath(f.cfg.LogDir),
 			TrustedProxies: proxies,
 		})
+		return config, way.err
 	}
 }
 

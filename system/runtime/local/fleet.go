@@ -28,6 +28,8 @@ type fleet struct {
 	mu       sync.Mutex
 	children map[string]*child // those that run, by replica
 	logFrom  map[string]int64  // where the log of the latest process begins
+	watchdog *exec.Cmd         // removes guarded when this process is gone; nil: there is nothing to guard
+	guarded  string
 }
 
 // Replicas lists every place.
@@ -83,7 +85,7 @@ func (f *fleet) start(replica string) (*child, error) {
 	if err := fork(cmd); err != nil {
 		return nil, err
 	}
-	c := newChild(cmd)
+	c := newChild(f, replica, cmd)
 	f.children[replica], f.logFrom[replica] = c, from
 	go func() {
 		c.wait()
@@ -146,6 +148,7 @@ func (f *fleet) Close() error {
 			problems = append(problems, file.Close())
 		}
 	}
+	f.unguard()
 	f.reserved, f.lease, f.leaseHeld, f.locked = nil, nil, nil, nil
 	return errors.Join(problems...)
 }

@@ -55,6 +55,7 @@ func (f *fleet) prepare() error {
 		}
 		f.command = []string{binary, "serve"}
 	}
+	sweepGroups()
 	if err := f.lock(); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/ordbench/ordbench/system/runtime/embedded"
@@ -47,6 +48,9 @@ var components = []component{
 	{"gateway", decode(gateway.Run, func(c gateway.Config) string { return c.Replica })},
 }
 
+// watchdog is no component: the local runtime starts it beside them.
+var watchdog = component{"watchdog", decode(runWatchdog, func(c watchdogConfig) string { return c.Replica })}
+
 // UnknownComponentError says that there is no such component, and which name
 // comes nearest.
 type UnknownComponentError struct {
@@ -72,7 +76,7 @@ func Components() []string {
 // returns nil after an orderly end. Its log is marked with the replica that
 // the config names. An unknown component is an *UnknownComponentError.
 func Run(ctx context.Context, name string, config io.Reader, log *slog.Logger) error {
-	for _, c := range components {
+	for _, c := range append(slices.Clone(components), watchdog) {
 		if c.name != name {
 			continue
 		}

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"time"
 
+	"github.com/ordbench/ordbench/system/lever"
 	"github.com/ordbench/ordbench/system/pki"
 )
 
@@ -30,7 +30,7 @@ func (g *gateway) authenticate(w http.ResponseWriter, r *http.Request) (pki.Call
 			status: http.StatusUnauthorized, name: "token", detail: "a bearer token is needed: Authorization: Bearer TOKEN",
 		}
 	}
-	caller, err := g.bearer.Verify(r.Context(), token, time.Now())
+	caller, err := g.bearer.Verify(r.Context(), token, lever.Now())
 	if errors.Is(err, pki.ErrNoKeys) {
 		return pki.Caller{}, &rejection{http.StatusServiceUnavailable, "keys", pki.ErrNoKeys.Error(), err.Error()}
 	}

@@ -3,6 +3,7 @@ package inventory
 import (
 	"time"
 
+	"github.com/ordbench/ordbench/system/bus"
 	"github.com/ordbench/ordbench/system/lifecycle"
 	"github.com/ordbench/ordbench/system/pki"
 	"github.com/ordbench/ordbench/system/telemetry"
@@ -32,7 +33,7 @@ func (c Config) Validate() error {
 	problems.Address("listen", c.Listen)
 	problems.Address("admin", c.Admin)
 	problems.Need(len(c.Brokers) > 0, "brokers are missing")
-	problems.Address("broker", c.Brokers...)
+	problems.Address("broker", bus.Advertised(c.Brokers)...)
 	problems.Need(c.Database != "", "database is missing")
 	problems.Need(c.Partitions > 0, "partitions is not positive: %d", c.Partitions)
 	problems.Need(c.Work >= 0, "work is negative: %s", c.Work)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ordbench/ordbench/system/bus"
 	"github.com/ordbench/ordbench/system/events"
+	"github.com/ordbench/ordbench/system/lever"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -56,7 +57,7 @@ func (c *clerk) handle(ctx context.Context, batch []bus.Message) (err error) {
 		if err := pause(ctx, time.Duration(orders)*c.work); err != nil {
 			return err
 		}
-		if out, err = c.stock.apply(ctx, readable, time.Now()); err != nil {
+		if out, err = c.stock.apply(ctx, readable, lever.Now()); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package notification
 import (
 	"time"
 
+	"github.com/ordbench/ordbench/system/bus"
 	"github.com/ordbench/ordbench/system/lifecycle"
 	"github.com/ordbench/ordbench/system/pki"
 	"github.com/ordbench/ordbench/system/telemetry"
@@ -29,7 +30,7 @@ func (c Config) Validate() error {
 	problems.Address("listen", c.Listen)
 	problems.Address("admin", c.Admin)
 	problems.Need(len(c.Brokers) > 0, "brokers are missing")
-	problems.Address("broker", c.Brokers...)
+	problems.Address("broker", bus.Advertised(c.Brokers)...)
 	problems.Need(c.Database != "", "database is missing")
 	problems.Need(c.Partitions > 0, "partitions is not positive: %d", c.Partitions)
 	problems.Need(c.Grace > 0, "grace is not positive: %s", c.Grace)

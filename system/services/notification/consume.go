@@ -7,6 +7,7 @@ import (
 
 	"github.com/ordbench/ordbench/system/bus"
 	"github.com/ordbench/ordbench/system/events"
+	"github.com/ordbench/ordbench/system/lever"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -45,7 +46,7 @@ func (h *herald) handle(ctx context.Context, batch []bus.Message) (err error) {
 	}
 	var out tally
 	if len(ends) > 0 {
-		if out, err = h.mailbox.send(ctx, ends, time.Now()); err != nil {
+		if out, err = h.mailbox.send(ctx, ends, lever.Now()); err != nil {
 			return err
 		}
 	}

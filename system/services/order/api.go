@@ -6,9 +6,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/ordbench/ordbench/system/endpoint"
+	"github.com/ordbench/ordbench/system/lever"
 	"github.com/ordbench/ordbench/system/store"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
@@ -64,7 +64,7 @@ func (a *api) place(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, errNotYours)
 		return
 	}
-	placed, err := a.book.place(r.Context(), req, key, time.Now())
+	placed, err := a.book.place(r.Context(), req, key, lever.Now())
 	if err != nil {
 		a.refuse(w, r, err)
 		return

@@ -3,10 +3,10 @@ package order
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"github.com/ordbench/ordbench/system/bus"
 	"github.com/ordbench/ordbench/system/events"
+	"github.com/ordbench/ordbench/system/lever"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -41,7 +41,7 @@ func (l *listener) handle(ctx context.Context, batch []bus.Message) (err error) 
 	}
 	var out applied
 	if len(readable) > 0 {
-		if out, err = l.book.apply(ctx, readable, time.Now()); err != nil {
+		if out, err = l.book.apply(ctx, readable, lever.Now()); err != nil {
 			return err
 		}
 	}

@@ -3,11 +3,11 @@ package payment
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/ordbench/ordbench/system/events"
+	"github.com/ordbench/ordbench/system/lever"
 )
 
 // cashier charges orders at the provider.
@@ -42,7 +42,7 @@ func (c *cashier) charge(ctx context.Context, orders []events.Event) ([]outcome,
 		for i, at := range open {
 			asked[i] = charges[at]
 		}
-		answers, err := c.provider.charge(ctx, asked, round, time.Now)
+		answers, err := c.provider.charge(ctx, asked, round, lever.Now)
 		if err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ordbench/ordbench/system/bus"
 	"github.com/ordbench/ordbench/system/events"
+	"github.com/ordbench/ordbench/system/lever"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -58,7 +59,7 @@ func (c *clerk) handle(ctx context.Context, batch []bus.Message) (err error) {
 		if err := afterCharge.Hit(ctx); err != nil {
 			return err
 		}
-		if out, err = c.ledger.record(ctx, orders, outcomes, time.Now()); err != nil {
+		if out, err = c.ledger.record(ctx, orders, outcomes, lever.Now()); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ordbench/ordbench/system/events"
+	"github.com/ordbench/ordbench/system/lever"
 	"github.com/ordbench/ordbench/system/store"
 )
 
@@ -79,13 +80,20 @@ func (p *provider) charge(ctx context.Context, charges []charge, round int, now 
 		// Half of what is not answered never arrived; of the other half
 		// only the answer was lost.
 		mood := p.mood(c, fmt.Sprint("timeout ", round))
-		answered[i] = mood >= p.cfg.Timeout
-		arrived[i] = answered[i] || mood < p.cfg.Timeout/2
+		silent := p.cfg.Timeout
+		if lever.TimeoutProvider.Acts() != nil {
+			silent = 1
+		}
+		answered[i] = mood >= silent
+		arrived[i] = answered[i] || mood < silent/2
 		took := time.Duration((0.5 + p.mood(c, fmt.Sprint("latency ", round))) * float64(p.cfg.Work))
 		if !answered[i] {
 			took = patience * p.cfg.Work
 		}
 		slowest = max(slowest, took)
+	}
+	if s := lever.SlowProvider.Acts(); s != nil {
+		slowest += s.Delay
 	}
 	if err := pause(ctx, slowest); err != nil {
 		return nil, err
@@ -98,7 +106,11 @@ func (p *provider) charge(ctx context.Context, charges []charge, round int, now 
 			outcomes[i] = unheard
 			if arrived[i] {
 				came = append(came, i)
-				rows = append(rows, []any{c.key, c.orderID, int64(c.amount), string(p.decide(c)), now().UnixMicro()})
+				decided := p.decide(c)
+				if answered[i] {
+					outcomes[i] = decided
+				}
+				rows = append(rows, []any{c.key, c.orderID, int64(c.amount), string(decided), now().UnixMicro()})
 			}
 		}
 		added, err := tx.ExecEach(insertCharge, rows)
@@ -106,11 +118,7 @@ func (p *provider) charge(ctx context.Context, charges []charge, round int, now 
 			return err
 		}
 		for n, i := range came {
-			if !answered[i] {
-				continue
-			}
-			outcomes[i] = p.decide(charges[i])
-			if added[n] == 0 { // its key was decided about before
+			if answered[i] && added[n] == 0 { // its key was decided about before
 				if err := tx.QueryRow(selectCharge, charges[i].key).Scan(&outcomes[i]); err != nil {
 					return err
 				}
@@ -126,7 +134,7 @@ func (p *provider) charge(ctx context.Context, charges []charge, round int, now 
 
 // decide is what the provider does with a charge that it has not seen.
 func (p *provider) decide(c charge) outcome {
-	if p.mood(c, "decline") < p.cfg.Decline {
+	if p.mood(c, "decline") < p.cfg.Decline || lever.DeclineProvider.Acts() != nil {
 		return declined
 	}
 	return captured

@@ -1,0 +1,21 @@
+package chaos
+
+import "slices"
+
+var brokerOnly = []string{"broker"}
+
+// brokerFault lets the broker answer some requests with an error.
+func brokerFault(lever, acts string) func(*Engine, Spec) (act, error) {
+	return func(e *Engine, s Spec) (act, error) {
+		return leverFault{lever, []string{"share", "code", "topic"}, acts}.act(e, s)
+	}
+}
+
+func codeOption(codes ...string) Option {
+	return Option{Name: "code", Kind: Word, Default: codes[0], Words: slices.Clone(codes), Summary: "Kafka's name of the error"}
+}
+
+var (
+	requestsOption = Option{Name: "share", Kind: Share, Default: "100%", Summary: "of the requests"}
+	topicOption    = Option{Name: "topic", Kind: Word, Default: "all", Summary: "one topic, or all"}
+)

@@ -1,0 +1,14 @@
+package chaos
+
+var fetchErrors = Definition{
+	Name:    "fetch-errors",
+	Family:  BrokerFamily,
+	Summary: "the broker answers fetches with an error of Kafka's",
+	Targets: brokerOnly,
+	Options: []Option{
+		codeOption("NOT_LEADER_FOR_PARTITION", "KAFKA_STORAGE_ERROR", "UNKNOWN_TOPIC_OR_PARTITION", "REQUEST_TIMED_OUT"),
+		requestsOption, topicOption, forOption,
+	},
+	Example: "ordbench chaos fetch-errors broker --share 50% --for 5s",
+	bind:    brokerFault("broker.fetch", "fetch requests were answered with an error"),
+}
