@@ -19,6 +19,10 @@ type Engine interface {
 	Run(ctx context.Context, job Job) error
 }
 
+// ThreadName is the name of the threads of an engine that has its own. Linux
+// takes 15 characters.
+const ThreadName = "ordbench-load"
+
 // Job is the work of an Engine.
 type Job struct {
 	Start   time.Time // of the plan, with a monotonic reading; Due counts from it

@@ -14,6 +14,7 @@ const shards = 4
 // recorder counts and times what is settled.
 type recorder struct {
 	plan   Plan
+	limit  time.Duration // how late is late, in a Pulse
 	shards [shards]shard
 }
 
@@ -21,11 +22,14 @@ type shard struct {
 	mu     sync.Mutex
 	phases []map[Op]*OpReport
 	end    time.Duration // of the latest reply
-	_      [64]byte      // shards do not share a cache line
+	pulse  Pulse
+
+	interval map[Op]*hdrhistogram.Histogram // responses since the last Intervals; nil keeps none
+	_        [64]byte                       // shards do not share a cache line
 }
 
-func newRecorder(p Plan) *recorder {
-	r := &recorder{plan: p}
+func newRecorder(p Plan, limit time.Duration) *recorder {
+	r := &recorder{plan: p, limit: limit}
 	for i := range r.shards {
 		r.shards[i].phases = make([]map[Op]*OpReport, len(p.Phases))
 		for j := range r.shards[i].phases {
@@ -54,6 +58,7 @@ func (r *recorder) record(c *Call, reply *Reply, v Verdict) {
 		}
 	}
 	sent := reply.Sent >= 0
+	s.pulse.settle(c, reply, r.limit)
 	if sent && reply.Ready > c.Due {
 		op.Queued++
 	}
@@ -63,6 +68,10 @@ func (r *recorder) record(c *Call, reply *Reply, v Verdict) {
 	timed := v.Outcome != Error && v.Outcome != Rejected
 	if timed {
 		observe(&op.Response, reply.Done-c.Due)
+		s.recordInterval(c.Op, reply.Done-c.Due)
+	}
+	if timed && v.Outcome != OK {
+		op.LowerBounds++
 	}
 	if timed && sent {
 		observe(&op.Service, reply.Done-reply.Sent)
@@ -127,6 +136,7 @@ func newOpReport() *OpReport {
 func (o *OpReport) merge(from *OpReport) {
 	o.Counts = o.Counts.Plus(from.Counts)
 	o.Queued += from.Queued
+	o.LowerBounds += from.LowerBounds
 	for reason, n := range from.Reasons {
 		o.Reasons[reason] += n
 	}

@@ -33,10 +33,11 @@ type PhaseReport struct {
 // Errors and rejections are counted, not timed: they are quick, and would
 // make a broken system look fast.
 type OpReport struct {
-	Counts   Counts
-	Queued   uint64            // sent late because no connection was free when it was due
-	Reasons  map[string]uint64 // why attempts were not ok
-	Examples map[string]string // by reason, the first error in full
+	Counts      Counts
+	Queued      uint64            // sent late because no connection was free when it was due
+	LowerBounds uint64            // of the times in Response, those of attempts that were not answered
+	Reasons     map[string]uint64 // why attempts were not ok
+	Examples    map[string]string // by reason, the first error in full
 
 	Response *hdrhistogram.Histogram // from due to done
 	Service  *hdrhistogram.Histogram // from sent to done

@@ -1,11 +1,14 @@
 package loadgen
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // Config is one run of load.
@@ -16,7 +19,14 @@ type Config struct {
 	Ledger   *LedgerWriter // of attempts with a Key; nil keeps none. Run flushes it, its owner closes it.
 	Start    time.Time     // of the plan; zero is when Run is called
 	Grace    time.Duration // for what is in flight when the load is stopped
+	MaxSlip  time.Duration // how late an attempt may leave, see Pulse; 0 is 50 ms
+
+	// Intervals keeps response times a second time, for Runner.Intervals.
+	Intervals bool
 }
+
+// defaultMaxSlip is how late an attempt may leave without being called late.
+const defaultMaxSlip = 50 * time.Millisecond
 
 // Runner plays a plan against a target. It runs once.
 type Runner struct {
@@ -32,7 +42,12 @@ func New(cfg Config) *Runner {
 	r := &Runner{cfg: cfg}
 	if r.validate() == nil {
 		r.schedule = newSchedule(cfg.Plan, cfg.Workload)
-		r.recorder = newRecorder(cfg.Plan)
+		r.recorder = newRecorder(cfg.Plan, cmp.Or(cfg.MaxSlip, defaultMaxSlip))
+		for i := range r.recorder.shards {
+			if cfg.Intervals {
+				r.recorder.shards[i].interval = map[Op]*hdrhistogram.Histogram{}
+			}
+		}
 	}
 	if !cfg.Start.IsZero() {
 		r.start.Store(&cfg.Start)

@@ -382,7 +382,7 @@ func TestSnapshotCountsWhatNobodyTook(t *testing.T) {
 
 func BenchmarkRecord(b *testing.B) {
 	plan := Plan{Phases: []Phase{{Name: "p", Law: Constant{1}, For: time.Second, Record: true}}}
-	r := newRecorder(plan)
+	r := newRecorder(plan, time.Second)
 	b.RunParallel(func(pb *testing.PB) {
 		c := Call{Op: "order"}
 		reply := Reply{Sent: 20 * time.Microsecond, Done: time.Millisecond}

@@ -17,7 +17,9 @@ type schedule struct {
 	ahead Call             // Due and Op of the latest call given out, which may not be due yet
 
 	// due counts the same arrivals a second time, by the clock alone, so that
-	// what no engine has asked for yet is known to be waiting.
+	// what no engine has asked for yet is known to be waiting. They have a lock
+	// of their own: to count must not hold an engine up.
+	dueMu    sync.Mutex
 	due      cursor
 	dueHead  time.Duration
 	dueMore  bool
@@ -86,6 +88,7 @@ func (s *schedule) answered(at time.Duration) {
 // progress counts by op what was given out and is due at now, and in all what
 // is due by the law, given out or not.
 func (s *schedule) progress(now time.Duration) (given map[Op]uint64, due uint64) {
+	due = s.tick(now)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	given = map[Op]uint64{}
@@ -97,17 +100,35 @@ func (s *schedule) progress(now time.Duration) (given map[Op]uint64, due uint64)
 	if s.ahead.Op != "" && s.ahead.Due > now { // none was taken before the first
 		given[s.ahead.Op]--
 	}
-	for s.dueMore && s.dueHead <= now {
-		s.dueCount++
-		_, s.dueHead, s.dueMore = s.due.next()
-	}
 	if s.crowd != nil {
 		for _, n := range given {
 			due += n
 		}
-		return given, due
 	}
-	return given, s.dueCount
+	return given, due
+}
+
+// pulse is progress for those who only want the sum: what was taken, when the
+// latest of it is due, and what is due at now.
+func (s *schedule) pulse(now time.Duration) (taken uint64, latest time.Duration, due uint64) {
+	due = s.tick(now)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.crowd != nil {
+		due = s.seq
+	}
+	return s.seq, s.ahead.Due, due
+}
+
+// tick counts what has become due by the law: nothing where there is none.
+func (s *schedule) tick(now time.Duration) uint64 {
+	s.dueMu.Lock()
+	defer s.dueMu.Unlock()
+	for s.dueMore && s.dueHead <= now {
+		s.dueCount++
+		_, s.dueHead, s.dueMore = s.due.next()
+	}
+	return s.dueCount
 }
 
 // scheduled is the number of calls given out in a phase, by op.
