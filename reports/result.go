@@ -16,6 +16,13 @@ const SchemaVersion = "1.0"
 // Outcome is the verdict of a run.
 type Outcome string
 
+// The outcomes of a Validity.
+const (
+	Valid            = "valid"
+	GeneratorLimited = "generator_limited"
+	SystemLimited    = "system_limited"
+)
+
 // The outcomes, and what outranks what: integrity, fail, inconclusive, pass.
 const (
 	Pass         Outcome = "pass"
@@ -58,7 +65,13 @@ type Run struct {
 	Seed        int64     `json:"seed"`
 	Runtime     string    `json:"runtime"`
 	Interrupted bool      `json:"interrupted"`
+	Kind        string    `json:"kind,omitempty"`   // "" is a scenario; "load": of a target that ordbench did not boot
+	Target      string    `json:"target,omitempty"` // of a load
 }
+
+// LoadKind is the kind of a run that only drives a target: it has no orders,
+// no books and no faults.
+const LoadKind = "load"
 
 // Verdict is the judgement and the one sentence that explains it.
 type Verdict struct {
@@ -89,12 +102,22 @@ type Environment struct {
 
 // Validity says whether the measurement itself can be believed.
 type Validity struct {
-	Outcome      string  `json:"outcome"` // valid | generator_limited
+	Outcome      string  `json:"outcome"` // valid | generator_limited | system_limited
 	Reason       string  `json:"reason,omitempty"`
 	SlipP50MS    float64 `json:"slip_p50_ms"`
 	SlipP99MS    float64 `json:"slip_p99_ms"`
 	SlipMaxMS    float64 `json:"slip_max_ms"`
 	ScheduledMet float64 `json:"scheduled_met"` // share of the schedule that was sent
+
+	OnsetMS            int64    `json:"onset_ms"`             // of the first such limit, on the run's clock; -1: none, or not known
+	KnownMS            int64    `json:"known_ms"`             // when it was noticed
+	GeneratorLimitedMS int64    `json:"generator_limited_ms"` // how long the generator was the limit
+	SystemLimitedMS    int64    `json:"system_limited_ms"`    // how long arrivals waited for the system
+	Causes             []string `json:"causes"`               // slip, run_delay, gc_pause, standstill, loop_busy, connections
+	RunDelayMax        float64  `json:"run_delay_max"`        // largest share of a tenth of a second that the engine waited for a processor
+	LoopBusyMax        float64  `json:"loop_busy_max"`        // and that it was running
+	CPUMax             float64  `json:"cpu_max"`              // most cores that the generator's process used
+	GCPauseMaxMS       float64  `json:"gc_pause_max_ms"`      // longest that its world was stopped, in a tenth of a second
 }
 
 // Counts is what became of the scheduled attempts:
@@ -153,6 +176,7 @@ type Latency struct {
 	Phase     string  `json:"phase"` // "" is all recorded phases together
 	Clock     string  `json:"clock"` // response (from due) | service (from send) | completion
 	Count     uint64  `json:"count"`
+	AtLeast   uint64  `json:"lower_bounds"` // of those, attempts that were not answered: their time is at least that
 	MeanMS    float64 `json:"mean_ms"`
 	P50MS     float64 `json:"p50_ms"`
 	P90MS     float64 `json:"p90_ms"`

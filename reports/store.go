@@ -19,6 +19,8 @@ const (
 	SummaryFile = "summary.md"
 	JUnitFile   = "junit.xml"
 	HGRMFile    = "latency.hgrm"
+	CSVFile     = "latency.csv"
+	PromFile    = "latency.prom.pb"
 	latest      = "latest"
 )
 
@@ -39,6 +41,10 @@ func Write(dir string, r *Result) error {
 		name := "latency." + fileName(op) + ".hgrm"
 		files = append(files, rendering{name, func(w io.Writer) error { return WriteHGRM(w, r, op) }})
 	}
+	files = append(files,
+		rendering{CSVFile, func(w io.Writer) error { return WriteCSV(w, r) }},
+		rendering{PromFile, func(w io.Writer) error { return WritePrometheus(w, r) }},
+	)
 	files = append(files, rendering{ResultFile, func(w io.Writer) error { return json.NewEncoder(w).Encode(r) }})
 	for _, f := range files {
 		if !slices.Contains(r.Artifacts, f.name) {
@@ -194,6 +200,7 @@ func fileName(s string) string {
 // fill replaces lists that are nil: readers find [] rather than null.
 func (r *Result) fill() {
 	fill(&r.Phases)
+	fill(&r.Validity.Causes)
 	fill(&r.Invariants)
 	fill(&r.Latency)
 	fill(&r.Completion)

@@ -54,7 +54,7 @@ func TestAResultIsReadAsItWasWritten(t *testing.T) {
 			t.Errorf("%s is not among the artifacts", e.Name())
 		}
 	}
-	if diff := cmp.Diff([]string{"junit.xml", "latency.hgrm", "latency.place_order.hgrm", "latency.read_order.hgrm", "result.json", "summary.md"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"junit.xml", "latency.csv", "latency.hgrm", "latency.place_order.hgrm", "latency.prom.pb", "latency.read_order.hgrm", "result.json", "summary.md"}, names); diff != "" {
 		t.Errorf("files, -want +got:\n%s", diff)
 	}
 }

@@ -14,11 +14,15 @@ func Summary(w io.Writer, r *Result) error {
 	say("# %s: %s", strings.ToUpper(string(r.Verdict.Outcome)), markdown(r.Scenario.Name))
 	say("\n%s\n", markdown(r.Verdict.Reason))
 	say("Runtime %s, %s, seed %d.\n", markdown(r.Run.Runtime), formatMS(float64(r.Run.DurationMS)), r.Run.Seed)
-	o := r.Orders
-	say("| accepted | completed | compensated | pending | lost | duplicated | unexpected | phantom | recovered |")
-	say("|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
-	say("| %s | %s | %s | %s | %s | %s | %s | %s | %s |", number(o.Accepted), number(o.Completed), number(o.Compensated), number(o.Pending),
-		number(o.Lost), number(o.Duplicated), number(o.Unexpected), number(o.Phantom), number(o.Recovered))
+	if r.Run.Kind == LoadKind {
+		loadSummary(say, r)
+	} else {
+		o := r.Orders
+		say("| accepted | completed | compensated | pending | lost | duplicated | unexpected | phantom | recovered |")
+		say("|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+		say("| %s | %s | %s | %s | %s | %s | %s | %s | %s |", number(o.Accepted), number(o.Completed), number(o.Compensated), number(o.Pending),
+			number(o.Lost), number(o.Duplicated), number(o.Unexpected), number(o.Phantom), number(o.Recovered))
+	}
 	for _, i := range r.Invariants {
 		if i.Outcome != Held {
 			say("\n- **%s** %s: %s", i.Outcome, i.ID, markdown(i.Detail))
@@ -57,6 +61,19 @@ func Summary(w io.Writer, r *Result) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// loadSummary has the numbers of a run without orders.
+func loadSummary(say func(string, ...any), r *Result) {
+	word, _ := validityWord(r.Validity)
+	say("%s measured %s.\n", word, markdown(r.Run.Target))
+	say("| phase | offered/s | scheduled | ok | rejected | error | timeout | dropped | unfinished |")
+	say("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+	for _, p := range r.Phases {
+		c := p.Counts
+		say("| %s | %s | %s | %s | %s | %s | %s | %s | %s |", markdown(p.Name), decimal(p.OfferedRate, 1), number(c.Scheduled), number(c.OK),
+			number(c.Rejected), number(c.Error), number(c.Timeout), number(c.Dropped), number(c.Unfinished))
+	}
 }
 
 // markdown keeps a text from being taken for markup.

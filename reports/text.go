@@ -22,10 +22,14 @@ func Text(w io.Writer, r *Result, o TextOptions) error {
 		p.width = 100
 	}
 	p.width = max(p.width, 60)
-	for _, section := range []func(*page, *Result){
+	sections := []func(*page, *Result){
 		verdict, ordersTable, invariantsTable, trafficTable, latencyTable, consumersTable,
 		breakersTable, tracesTable, faultsTable, gatesTable, warnings,
-	} {
+	}
+	if r.Run.Kind == LoadKind {
+		sections = []func(*page, *Result){verdict, trafficTable, latencyTable, gatesTable, warnings}
+	}
+	for _, section := range sections {
 		section(p, r)
 	}
 	files(p, r, o.Dir)
@@ -84,11 +88,27 @@ func verdict(p *page, r *Result) {
 	case Fail, Integrity:
 		color = red
 	}
+	if r.Run.Kind == LoadKind && r.Verdict.Outcome != Fail {
+		// What a load has to say for itself is whether it can be believed.
+		doubt := word
+		word, color = validityWord(r.Validity)
+		switch {
+		case r.Verdict.Outcome != Inconclusive || r.Validity.Outcome == GeneratorLimited:
+		case r.Run.Interrupted:
+			word, color = "INTERRUPTED", yellow
+		default:
+			word, color = doubt, yellow
+		}
+	}
 	how := []string{r.Run.Runtime, formatMS(float64(r.Run.DurationMS)), fmt.Sprintf("seed %d", r.Run.Seed)}
 	if r.Run.Interrupted {
 		how = append(how, "interrupted")
 	}
-	p.line(p.paint(word, bold+color) + "  " + clean(r.Scenario.Name) + " (" + clean(strings.Join(how, ", ")) + ")")
+	name := r.Scenario.Name
+	if r.Run.Kind == LoadKind {
+		name, how = r.Run.Target, how[1:]
+	}
+	p.line(p.paint(word, bold+color) + "  " + clean(name) + " (" + clean(strings.Join(how, ", ")) + ")")
 	if r.Verdict.Reason != "" {
 		p.note("", r.Verdict.Reason, "")
 	}

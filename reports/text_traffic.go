@@ -127,12 +127,28 @@ func trafficTable(p *page, r *Result) {
 	v := r.Validity
 	generator := fmt.Sprintf("behind schedule by %s at p50, %s at p99, %s at most; %s of the schedule was sent",
 		formatMS(v.SlipP50MS), formatMS(v.SlipP99MS), formatMS(v.SlipMaxMS), FormatValue(v.ScheduledMet, UnitShare))
-	color := ""
-	if v.Outcome != "valid" && v.Outcome != "" {
-		generator, color = "was the limit ("+v.Reason+"), "+generator, yellow
+	if word, color := validityWord(v); v.Reason != "" {
+		p.note(indent+"measurement: ", word+": "+v.Reason, color)
+	} else {
+		p.note(indent+"measurement: ", word, color)
 	}
-	p.note(indent+"generator: ", generator, color)
-	p.note(indent+"system: ", "ready after "+took(r.Run.BootMS)+", drained "+took(r.Run.DrainMS)+" after the load", "")
+	p.note(indent+"generator: ", generator, "")
+	if r.Run.Kind != LoadKind {
+		p.note(indent+"system: ", "ready after "+took(r.Run.BootMS)+", drained "+took(r.Run.DrainMS)+" after the load", "")
+	}
+}
+
+// validityWord is what a reader looks for first: VALID, GENERATOR-LIMITED or
+// SYSTEM-LIMITED.
+func validityWord(v Validity) (word, color string) {
+	word = strings.ToUpper(strings.ReplaceAll(v.Outcome, "_", "-"))
+	switch v.Outcome {
+	case Valid, "":
+		return "VALID", green
+	case GeneratorLimited:
+		return word, yellow
+	}
+	return word, ""
 }
 
 // reasons lists why attempts were not ok, the most frequent first.
@@ -170,6 +186,7 @@ func latencyTable(p *page, r *Result) {
 		}
 		t.add(what, phase, number(l.Count), millis(l.P50MS), millis(l.P90MS), millis(l.P95MS), millis(l.P99MS), millis(l.P999MS), millis(l.MaxMS), service)
 	}
+	atLeast := uint64(0)
 	for _, l := range r.Latency {
 		if l.Clock != ResponseClock {
 			continue
@@ -180,13 +197,23 @@ func latencyTable(p *page, r *Result) {
 				service = millis(s.P99MS)
 			}
 		}
+		if l.Phase == "" {
+			atLeast += l.AtLeast
+		}
 		row(l.Op, l, service)
 	}
 	for _, l := range r.Completion {
 		row("completion", l, "")
 	}
 	t.render(p)
-	p.note(indent, "operations from when the attempt was due, service from its send, completion from accepted to the order's end", dim)
+	clocks := "operations from when the attempt was due, service from its send"
+	if len(r.Completion) > 0 {
+		clocks += ", completion from accepted to the order's end"
+	}
+	p.note(indent, clocks, dim)
+	if atLeast > 0 {
+		p.note(indent, fmt.Sprintf("%s of the times are lower bounds: those attempts were dropped, timed out or unfinished, and count with the time they had waited", number(atLeast)), yellow)
+	}
 }
 
 // millis renders milliseconds in a column: three figures are enough.

@@ -28,7 +28,7 @@ const exitHelp = `Exit codes:
   1    a gate failed
   2    integrity: an order was lost, doubled or made up, or an invariant broke
   3    inconclusive: the run can't say
-  4    the stack did not boot
+  4    the stack did not boot, or nobody answers at the target of a load
   64   usage or scenario error
   70   a fault of ordbench itself
   130  interrupted
@@ -57,6 +57,7 @@ func exitCode(err error) int {
 		fault    *chaos.UsageError
 		outDir   *conductor.OutDirError
 		boot     *conductor.BootError
+		absent   *conductor.UnreachableError
 		child    *childError
 	)
 	switch {
@@ -77,7 +78,7 @@ func exitCode(err error) int {
 		}
 	case errors.As(err, &child):
 		return child.code
-	case errors.As(err, &boot):
+	case errors.As(err, &boot), errors.As(err, &absent):
 		return exitBoot
 	case errors.As(err, &usage), errors.As(err, &problems), errors.As(err, &file), errors.As(err, &fault),
 		errors.As(err, &outDir), errors.Is(err, control.ErrNone):

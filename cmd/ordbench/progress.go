@@ -130,6 +130,9 @@ func (p *progress) state() string {
 	now := p.last.Load()
 	switch now.Stage {
 	case conductor.Loading:
+		if now.Bare {
+			return fmt.Sprintf("%4.0f/s  not ok %.1f%%  in flight %d", now.SentPerS, 100*now.NotOK, now.Flying)
+		}
 		text := fmt.Sprintf("%4.0f/s  not ok %.1f%%  lag %d  inventory x%d", now.SentPerS, 100*now.NotOK, now.Lag, now.Replicas)
 		if now.Breaker != "" && now.Breaker != "closed" && now.Breaker != "disabled" {
 			text += "  breaker " + now.Breaker

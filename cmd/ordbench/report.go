@@ -10,7 +10,7 @@ import (
 	"github.com/ordbench/ordbench/reports"
 )
 
-var formats = []string{"text", "json", "md", "junit", "hgrm"}
+var formats = []string{"text", "json", "md", "junit", "hgrm", "csv", "prometheus"}
 
 func newReport() *cobra.Command {
 	var format string
@@ -40,6 +40,10 @@ the directory of a scenario, whose latest run it then is.`,
 				return reports.JUnit(w, result)
 			case "hgrm":
 				return reports.WriteHGRM(w, result)
+			case "csv":
+				return reports.WriteCSV(w, result)
+			case "prometheus":
+				return reports.WritePrometheus(w, result)
 			default:
 				return usageError{fmt.Errorf("unknown format %q: there is %s", format, strings.Join(formats, ", "))}
 			}

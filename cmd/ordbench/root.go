@@ -39,6 +39,7 @@ doubled.
 ` + exitHelp,
 		Example: `  ordbench run spike                      # boot, drive, break, drain, verify, report
   ordbench run scenarios/spike.yaml       # the same from a file
+  ordbench load http://127.0.0.1:8080/ --rate 500/s   # drive any HTTP target
   ordbench up -d && ordbench status       # a stack that stays
   ordbench chaos kill inventory           # into whatever runs
   ordbench verify && ordbench down`,
@@ -55,7 +56,7 @@ doubled.
 		return usageError{fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())}
 	})
 	root.AddCommand(
-		newRun(), newUp(), newDown(), newStatus(), newChaos(), newVerify(), newToken(),
+		newRun(), newLoad(), newUp(), newDown(), newStatus(), newChaos(), newVerify(), newToken(),
 		newScenario(), newReport(), newServe(), newReap(), newVersion(),
 	)
 	for _, c := range root.Commands() {

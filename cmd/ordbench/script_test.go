@@ -51,6 +51,7 @@ func TestScripts(t *testing.T) {
 			"nothing":    nothingLeft,
 			"signal":     signalStack,
 			"jsonhas":    jsonHas,
+			"target":     startTarget,
 			"order":      placeOrder,
 			"try":        tryGateway,
 			"onrecord":   onRecord,

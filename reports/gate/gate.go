@@ -44,9 +44,9 @@ func (g Gate) judge(r *reports.Result) reports.GateResult {
 	out := reports.GateResult{
 		ID: g.ID, Metric: g.Metric, During: g.During, After: g.After, Line: g.Line, Outcome: Unknown,
 	}
-	m, nearest, ok := Known(g.Metric)
+	m, ok := find(g.Metric)
 	if !ok {
-		out.Detail = fmt.Sprintf("no such metric; the nearest is %s", nearest)
+		out.Detail = fmt.Sprintf("no such metric; the nearest is %s", nearestTo(g.Metric))
 		return out
 	}
 	out.Unit, out.Bound = m.Unit, g.bound(m)

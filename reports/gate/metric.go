@@ -36,14 +36,25 @@ func Metrics() []Metric { return slices.Clone(registry) }
 // Known finds a metric by its full name, "latency.place_order.p99". Where
 // there is none, nearest is the name that comes closest.
 func Known(name string) (m Metric, nearest string, ok bool) {
-	for _, m := range registry {
-		if parts, ok := match(m.Name, name); ok {
-			m.Name, m.parts = name, parts
-			return m, "", true
-		}
+	if m, ok = find(name); ok && !slices.Contains(m.parts, bareOp) {
+		return m, "", true
 	}
 	return Metric{}, nearestTo(name), false
 }
+
+// find is Known for the results of a bare load too.
+func find(name string) (m Metric, ok bool) {
+	for _, m := range registry {
+		if parts, ok := match(m.Name, name); ok {
+			m.Name, m.parts = name, parts
+			return m, true
+		}
+	}
+	return Metric{}, false
+}
+
+// bareOp is the operation of a load without a scenario, which no scenario has.
+const bareOp = "request"
 
 // Format renders a value in the metric's unit for people.
 func (m Metric) Format(value float64) string { return reports.FormatValue(value, m.Unit) }
@@ -58,7 +69,7 @@ func match(pattern, name string) (parts []string, ok bool) {
 	for i, w := range words {
 		names, wild := vocabulary[w]
 		switch {
-		case wild && slices.Contains(names, given[i]):
+		case wild && (slices.Contains(names, given[i]) || w == "OP" && given[i] == bareOp):
 			parts = append(parts, given[i])
 		case wild || w != given[i]:
 			return nil, false

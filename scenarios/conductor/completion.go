@@ -7,6 +7,7 @@ import (
 
 	"github.com/ordbench/ordbench/loadgen"
 	"github.com/ordbench/ordbench/reports"
+	"github.com/ordbench/ordbench/reports/traffic"
 	"github.com/ordbench/ordbench/system"
 )
 
@@ -23,7 +24,7 @@ type completions struct {
 func newCompletions(next system.Auditor, start time.Time, report *loadgen.Report) *completions {
 	c := &completions{Auditor: next, start: start, report: report}
 	for range report.Phases {
-		c.phases = append(c.phases, newHistogram())
+		c.phases = append(c.phases, traffic.NewHistogram())
 	}
 	return c
 }
@@ -43,11 +44,21 @@ func (c *completions) Order(row system.OrderRow) error {
 	return c.Auditor.Order(row)
 }
 
+// distribution summarises a histogram. One that can't be encoded is a trouble
+// of the run, not a reason to lose its result.
+func (r *run) distribution(op, phase, clock string, h *hdrhistogram.Histogram) reports.Latency {
+	row, err := traffic.Distribution(op, phase, clock, h)
+	if err != nil {
+		r.trouble("%v", err)
+	}
+	return row
+}
+
 // latency gives the distribution by recorded phase, and over all of them
 // under the phase "".
 func (c *completions) latency(r *run) []reports.Latency {
 	rows := []reports.Latency{}
-	all := newHistogram()
+	all := traffic.NewHistogram()
 	for i, p := range c.report.Phases {
 		if h := c.phases[i]; p.Recorded && h.TotalCount() > 0 {
 			rows = append(rows, r.distribution("place_order", p.Name, reports.CompletionClock, h))

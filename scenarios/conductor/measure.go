@@ -1,12 +1,9 @@
 package conductor
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/ordbench/ordbench/loadgen"
 	"github.com/ordbench/ordbench/reports"
@@ -18,141 +15,12 @@ import (
 const (
 	inventoryGroup = events.InventoryGroup
 	orderBreaker   = "gateway->order"
-
-	valid            = "valid"
-	generatorLimited = "generator_limited"
 )
 
 // measure turns what was seen of a run into the parts of its result.
 type measure struct{ run *run }
 
 func (m *measure) ms(t time.Time) int64 { return t.Sub(m.run.start).Milliseconds() }
-
-func counts(c loadgen.Counts) reports.Counts { return reports.Counts(c) }
-
-// phases says what became of each phase's schedule.
-func (m *measure) phases() []reports.Phase {
-	var phases []reports.Phase
-	for _, p := range m.run.report.Phases {
-		out := reports.Phase{
-			Name:     p.Name,
-			StartMS:  p.Start.Milliseconds(),
-			EndMS:    p.End.Milliseconds(),
-			Recorded: p.Recorded,
-			Ops:      map[string]reports.Counts{},
-			Reasons:  map[string]uint64{},
-		}
-		total := p.Total()
-		for op, o := range p.Ops {
-			out.Ops[string(op)] = counts(o.Counts)
-			for reason, n := range o.Reasons {
-				out.Reasons[reason] += n
-			}
-		}
-		out.Counts = counts(total)
-		if s := (p.End - p.Start).Seconds(); s > 0 {
-			out.OfferedRate = round(float64(total.Scheduled) / s)
-			out.GoodputRate = round(float64(total.OK) / s)
-		}
-		phases = append(phases, out)
-	}
-	return phases
-}
-
-// latency gives the distributions of each operation by phase, and over all
-// recorded phases under the phase "".
-func (m *measure) latency() []reports.Latency {
-	var rows []reports.Latency
-	type key struct {
-		op    loadgen.Op
-		clock string
-	}
-	all := map[key]*hdrhistogram.Histogram{}
-	var keys []key
-	add := func(op loadgen.Op, phase, clock string, h *hdrhistogram.Histogram) {
-		if h.TotalCount() == 0 {
-			return
-		}
-		rows = append(rows, m.run.distribution(string(op), phase, clock, h))
-		k := key{op, clock}
-		if all[k] == nil {
-			all[k] = newHistogram()
-			keys = append(keys, k)
-		}
-		all[k].Merge(h)
-	}
-	for _, p := range m.run.report.Phases {
-		if !p.Recorded {
-			continue
-		}
-		ops := make([]loadgen.Op, 0, len(p.Ops))
-		for op := range p.Ops {
-			ops = append(ops, op)
-		}
-		slices.Sort(ops)
-		for _, op := range ops {
-			add(op, p.Name, reports.ResponseClock, p.Ops[op].Response)
-			add(op, p.Name, reports.ServiceClock, p.Ops[op].Service)
-		}
-	}
-	for _, k := range keys {
-		rows = append(rows, m.run.distribution(string(k.op), "", k.clock, all[k]))
-	}
-	return rows
-}
-
-// newHistogram holds 1 us to 10 min with three digits.
-func newHistogram() *hdrhistogram.Histogram {
-	return hdrhistogram.New(1, (10 * time.Minute).Microseconds(), 3)
-}
-
-// distribution summarises a histogram of microseconds. One that can't be
-// encoded is a trouble of the run, not a reason to lose its result.
-func (r *run) distribution(op, phase, clock string, h *hdrhistogram.Histogram) reports.Latency {
-	at := func(quantile float64) float64 { return float64(h.ValueAtQuantile(quantile)) / 1e3 }
-	encoded, err := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
-	if err != nil {
-		r.trouble("encode the histogram of %s: %v", op, err)
-	}
-	return reports.Latency{
-		Op: op, Phase: phase, Clock: clock,
-		Count:  uint64(h.TotalCount()),
-		MeanMS: math.Round(h.Mean()) / 1e3,
-		P50MS:  at(50), P90MS: at(90), P95MS: at(95), P99MS: at(99), P999MS: at(99.9),
-		MaxMS:     float64(h.Max()) / 1e3,
-		Histogram: string(encoded),
-	}
-}
-
-// validity judges the measurement itself: did the generator keep its plan?
-func (m *measure) validity() reports.Validity {
-	slip := newHistogram()
-	var scheduled, dropped uint64
-	for _, p := range m.run.report.Phases {
-		if !p.Recorded {
-			continue
-		}
-		for _, o := range p.Ops {
-			slip.Merge(o.Slip)
-			scheduled += o.Counts.Scheduled
-			dropped += o.Counts.Dropped
-		}
-	}
-	v := reports.Validity{
-		Outcome:   valid,
-		SlipP50MS: float64(slip.ValueAtQuantile(50)) / 1e3,
-		SlipP99MS: float64(slip.ValueAtQuantile(99)) / 1e3,
-		SlipMaxMS: float64(slip.Max()) / 1e3,
-	}
-	if scheduled > 0 {
-		v.ScheduledMet = 1 - float64(dropped)/float64(scheduled)
-	}
-	if limit := m.run.Scenario.Traffic.MaxSlip.Seconds() * 1e3; v.SlipP99MS > limit {
-		v.Outcome = generatorLimited
-		v.Reason = fmt.Sprintf("1%% of the attempts left more than %.0f ms late although a connection was free", v.SlipP99MS)
-	}
-	return v
-}
 
 // consumers follows lag and replicas of each group.
 func (m *measure) consumers() []reports.Consumer {

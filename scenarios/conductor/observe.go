@@ -123,13 +123,7 @@ func (r *run) progress(l look) {
 	looks := r.observed.all()
 	before := looks[max(0, len(looks)-1-int(time.Second/observeEvery))]
 	now, then := l.load.Total(), before.load.Total()
-	if dt := (l.at - before.at).Seconds(); dt > 0 {
-		p.SentPerS = float64(now.Scheduled-then.Scheduled) / dt
-		p.OKPerS = float64(now.OK-then.OK) / dt
-		if ended := now.Settled() - then.Settled(); ended > 0 {
-			p.NotOK = 1 - float64(now.OK-then.OK)/float64(ended)
-		}
-	}
+	p.rates(now, then, l.at-before.at)
 	p.Scheduled = now.Scheduled
 	r.Reporter.Progress(p)
 }

@@ -1,6 +1,10 @@
 package conductor
 
-import "time"
+import (
+	"time"
+
+	"github.com/ordbench/ordbench/loadgen"
+)
 
 // Stage is what a run is doing.
 type Stage string
@@ -28,6 +32,21 @@ type Progress struct {
 	Breaker   string  // state of gateway->order, "" before it is known
 	InFlight  string  // while draining: what still moves
 	Scheduled uint64  // since the load began
+	Bare      bool    // there is a target, but no stack
+	Flying    uint64  // attempts in flight, where Bare
+}
+
+// rates fills in what happened between two looks.
+func (p *Progress) rates(now, then loadgen.Counts, took time.Duration) {
+	dt := took.Seconds()
+	if dt <= 0 {
+		return
+	}
+	p.SentPerS = float64(now.Scheduled-then.Scheduled) / dt
+	p.OKPerS = float64(now.OK-then.OK) / dt
+	if ended := now.Settled() - then.Settled(); ended > 0 {
+		p.NotOK = 1 - float64(now.OK-then.OK)/float64(ended)
+	}
 }
 
 // Reporter is told how a run goes. Its methods are called from several

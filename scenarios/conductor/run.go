@@ -14,11 +14,13 @@ import (
 
 	"github.com/ordbench/ordbench/loadgen"
 	"github.com/ordbench/ordbench/loadgen/shop"
+	"github.com/ordbench/ordbench/loadgen/vitals"
 	"github.com/ordbench/ordbench/loadgen/wire"
 	"github.com/ordbench/ordbench/reports"
 	"github.com/ordbench/ordbench/reports/check"
 	"github.com/ordbench/ordbench/reports/gate"
 	"github.com/ordbench/ordbench/reports/traces"
+	"github.com/ordbench/ordbench/reports/traffic"
 	"github.com/ordbench/ordbench/scenarios"
 	"github.com/ordbench/ordbench/scenarios/conductor/control"
 	"github.com/ordbench/ordbench/system"
@@ -92,6 +94,7 @@ type run struct {
 	traces    *traces.Book
 	load      *loadgen.Runner
 	report    *loadgen.Report
+	finding   vitals.Finding
 	observed  *observation
 	drain     atRest
 	drained   time.Duration // how long the drain took
@@ -217,7 +220,14 @@ func (r *run) drive(ctx context.Context) error {
 		Ledger:   ledger,
 		Start:    r.start,
 		Grace:    loadGrace,
+		MaxSlip:  s.Traffic.MaxSlip,
+
+		Intervals: true,
 	})
+	intervals, err := traffic.CreateLog(filepath.Join(r.dir, traffic.LogFile), r.start)
+	if err != nil {
+		return err
+	}
 
 	loading, stopLoad := context.WithCancel(ctx)
 	defer stopLoad()
@@ -226,6 +236,14 @@ func (r *run) drive(ctx context.Context) error {
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
 	wg.Go(func() { r.observe(watching) })
+	var watch sync.WaitGroup // beside the load, and no longer
+	watch.Go(func() { intervals.Follow(loading, r.load) })
+	watch.Go(func() {
+		r.finding = vitals.Watch(loading, vitals.Config{
+			Runner: r.load, Plan: s.Plan(), Connections: connections, MaxSlip: s.Traffic.MaxSlip,
+			Told: func(l vitals.Limit) { r.event("%s", limitLine(l)) },
+		})
+	})
 	wg.Go(func() {
 		select {
 		case <-r.Interrupt:
@@ -247,6 +265,10 @@ func (r *run) drive(ctx context.Context) error {
 	report, err := r.load.Run(loading)
 	stopLoad()
 	<-played
+	watch.Wait()
+	if err := intervals.Close(r.load); err != nil {
+		r.trouble("write the log of intervals: %v", err)
+	}
 	if err != nil {
 		return fmt.Errorf("drive the load: %w", err)
 	}
@@ -323,6 +345,10 @@ func (r *run) settle(ctx context.Context) error {
 func (r *run) result() *reports.Result {
 	s := r.Scenario
 	m := &measure{run: r}
+	latency, err := traffic.Latency(r.report)
+	if err != nil {
+		r.trouble("%v", err)
+	}
 	result := &reports.Result{
 		SchemaVersion: reports.SchemaVersion,
 		Run: reports.Run{
@@ -338,11 +364,11 @@ func (r *run) result() *reports.Result {
 		},
 		Scenario:    reports.Scenario{Name: s.Name, Description: s.Description, SHA256: s.SHA256, Resolved: s.Resolved},
 		Environment: environment(r.Version, r.standsOn),
-		Validity:    m.validity(),
-		Phases:      m.phases(),
+		Validity:    traffic.Validity(r.report, r.finding, s.Traffic.MaxSlip),
+		Phases:      traffic.Phases(r.report),
 		Orders:      r.found.Orders,
 		Invariants:  r.found.Invariants,
-		Latency:     m.latency(),
+		Latency:     latency,
 		Completion:  r.done.latency(r),
 		Breakers:    m.breakers(),
 		Consumers:   m.consumers(),
@@ -381,23 +407,30 @@ func (r *run) attempts() uint64 {
 // warnings says what a reader should know before believing the numbers.
 func (r *run) warnings() []string {
 	warnings := []string{}
+	if w := queuedWarning(r.report, r.Scenario.Traffic.Connections); w != "" {
+		warnings = append(warnings, w)
+	}
+	return append(warnings, r.troubles...)
+}
+
+// queuedWarning says how many attempts waited for a connection, "" if none.
+func queuedWarning(report *loadgen.Report, connections int) string {
 	var queued uint64
-	for _, p := range r.report.Phases {
+	for _, p := range report.Phases {
 		for _, o := range p.Ops {
 			queued += o.Queued
 		}
 	}
-	if queued > 0 {
-		warnings = append(warnings, fmt.Sprintf("%d attempts waited for one of the %d connections; their latency counts from when they were due",
-			queued, r.Scenario.Traffic.Connections))
+	if queued == 0 {
+		return ""
 	}
-	return append(warnings, r.troubles...)
+	return fmt.Sprintf("%s waited for one of the %d connections; latency counts from when an attempt was due", counted(int(queued), "attempt"), connections)
 }
 
 const ledgerName = "attempts.csv"
 
 func artifacts() []string {
-	return []string{"result.json", "latency.hgrm", "scenario.resolved.yaml", ledgerName, logsDir + "/"}
+	return []string{"result.json", "latency.hgrm", traffic.LogFile, "scenario.resolved.yaml", ledgerName, logsDir + "/"}
 }
 
 func (r *run) write(name string, data []byte) error {

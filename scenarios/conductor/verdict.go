@@ -109,7 +109,7 @@ func (j judgement) doubts() []string {
 			doubts = append(doubts, fmt.Sprintf("fault %s was not undone: %s", f.Name, f.Error))
 		}
 	}
-	if j.validity.Outcome == generatorLimited {
+	if j.validity.Outcome == reports.GeneratorLimited {
 		doubts = append(doubts, "the generator was the limit: "+j.validity.Reason)
 	}
 	for _, g := range j.gates {

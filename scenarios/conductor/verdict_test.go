@@ -37,7 +37,7 @@ func TestVerdict(t *testing.T) {
 		{"a system that still moves", judgement{drain: atRest{Drain: system.Drain{Pending: 3}}}, reports.Inconclusive, "3 orders are pending"},
 		{"a fault without proof", judgement{drain: settled, faults: []reports.Fault{{Name: "kill", Reverted: true, Error: "no such process"}}}, reports.Inconclusive, "no proven effect: no such process"},
 		{"a fault that was not undone", judgement{drain: settled, faults: []reports.Fault{{Name: "pause", Effective: true}}}, reports.Inconclusive, "was not undone"},
-		{"a generator that could not keep up", judgement{drain: settled, validity: reports.Validity{Outcome: generatorLimited, Reason: "late"}}, reports.Inconclusive, "the generator was the limit"},
+		{"a generator that could not keep up", judgement{drain: settled, validity: reports.Validity{Outcome: reports.GeneratorLimited, Reason: "late"}}, reports.Inconclusive, "the generator was the limit"},
 		{"an interrupted run", judgement{drain: settled, interrupted: true}, reports.Inconclusive, "interrupted"},
 		{"trouble of the run itself", judgement{drain: settled, troubles: []string{"audit: no broker"}}, reports.Inconclusive, "audit: no broker"},
 	} {
