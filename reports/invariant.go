@@ -17,6 +17,8 @@ const (
 	EventsHaveRows    = "events-have-rows"    // an event in a topic comes from a committed row
 	Delivered         = "delivered"           // an event in a topic had its effects
 	AllTerminal       = "all-terminal"        // an order comes to an end
+	Consumed          = "consumed"            // each event that a group must handle is handled or laid aside
+	LaidAside         = "laid-aside"          // a dead letter says whose it is and why, and its order does not just wait
 	StatusValid       = "status-valid"        // a status is known and agrees with the stock
 )
 

@@ -54,7 +54,7 @@ system:
   broker: {replicas: 3}
   images: {kafka: k:1, redis: r:2, postgres: p:3, mirror: here/there}
   tracing: {sample: 25%}
-  patterns: {outbox: off, inbox: false, breaker: no, tracing: off, auth: off, mtls: off, rate_limit: off, shedding: off, bulkhead: off, backoff: off, retry_budget: off}
+  patterns: {outbox: off, inbox: false, breaker: no, tracing: off, dead_letters: off, auth: off, mtls: off, rate_limit: off, shedding: off, bulkhead: off, backoff: off, retry_budget: off}
 traffic:
   customers: 10
   connections: 8

@@ -79,12 +79,13 @@ func systemKeys(c *system.Config) object {
 			}}, false},
 			{"patterns", object{
 				of: "system.patterns", flow: true,
-				later: []string{"dead_letters", "idempotency"},
+				later: []string{"idempotency"},
 				fields: []field{
 					{"outbox", onOff(&c.Patterns.Outbox), false},
 					{"inbox", onOff(&c.Patterns.Inbox), false},
 					{"breaker", onOff(&c.Patterns.Breaker), false},
 					{"tracing", onOff(&c.Patterns.Tracing), false},
+					{"dead_letters", onOff(&c.Patterns.DeadLetters), false},
 					{"auth", onOff(&c.Patterns.Auth), false},
 					{"mtls", onOff(&c.Patterns.MTLS), false},
 					{"rate_limit", onOff(&c.Patterns.RateLimit), false},

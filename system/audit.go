@@ -18,7 +18,8 @@ const Undecodable = "undecodable"
 
 // Audit reads the system's books and hands a every row of them: the orders,
 // the stock with its movements, the provider's charges and the ledger, the
-// notifications, the outboxes and all that is in the topics.
+// notifications, the outboxes and inboxes, all that is in the topics, and what
+// was given up.
 // It reads the databases and the broker themselves, not the services' word,
 // and works with any of the services down. Each database is read as it was at
 // one moment, and effects are read before what caused them: in a system that
@@ -47,10 +48,22 @@ func (s *Stack) Audit(ctx context.Context, a Auditor) error {
 		func() error { return book(Inventory) },
 		func() error { return topic(events.OrdersTopic) },
 		func() error { return book(Order) },
+		func() error { return s.auditDead(ctx, a) }, // last: they excuse what did not happen
 	} {
 		if err := read(); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// auditDead reads what was given up.
+func (s *Stack) auditDead(ctx context.Context, a Auditor) error {
+	if !s.cfg.Patterns.DeadLetters {
+		return nil
+	}
+	if err := s.eachDeadLetter(ctx, func(d DeadLetter, _ bus.Message) error { return a.DeadLetter(d) }); err != nil {
+		return fmt.Errorf("audit: %w", err)
 	}
 	return nil
 }
@@ -107,7 +120,20 @@ func (s *Stack) auditBook(ctx context.Context, c Component, a Auditor) error {
 	if err != nil {
 		return err
 	}
+	if err := auditInbox(ctx, tx, a); err != nil {
+		return err
+	}
 	return auditOutbox(ctx, tx, c, a)
+}
+
+func auditInbox(ctx context.Context, tx *sql.Tx, a Auditor) error {
+	return each(ctx, tx, `SELECT consumer, count(*) FROM inbox GROUP BY consumer`, func(scan func(...any) error) error {
+		var r InboxRow
+		if err := scan(&r.Group, &r.Seen); err != nil {
+			return err
+		}
+		return a.Inbox(r)
+	})
 }
 
 func auditOrders(ctx context.Context, tx *sql.Tx, a Auditor) error {

@@ -13,6 +13,8 @@ type Auditor interface {
 	Notification(NotificationRow) error
 	Outbox(OutboxRow) error
 	Event(EventRow) error
+	Inbox(InboxRow) error
+	DeadLetter(DeadLetter) error
 }
 
 // OrderRow is one row of the order database.
@@ -79,6 +81,12 @@ type OutboxRow struct {
 	Topic     string
 	Key       string
 	Published bool
+}
+
+// InboxRow is how many events a group has noted as handled.
+type InboxRow struct {
+	Group string
+	Seen  uint64
 }
 
 // EventRow is one message found in a topic.

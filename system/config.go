@@ -114,6 +114,7 @@ type PatternsConfig struct {
 	Backoff     bool // off: what failed is tried again at once
 	RetryBudget bool // off: as often as there are tries, whatever that adds up to
 	Tracing     bool
+	DeadLetters bool // off: a message that fails holds up its partition, one that cannot be read is left behind
 }
 
 // TracingConfig is where spans go, while the pattern is on.
@@ -168,7 +169,7 @@ func DefaultConfig() Config {
 			PollingInterval:     time.Second,
 			StabilizationWindow: 30 * time.Second,
 		},
-		Patterns: PatternsConfig{Outbox: true, Inbox: true, Breaker: true, Tracing: true, Auth: true, MTLS: true, RateLimit: true, Shedding: true, Bulkhead: true, Backoff: true, RetryBudget: true},
+		Patterns: PatternsConfig{Outbox: true, Inbox: true, Breaker: true, Tracing: true, Auth: true, MTLS: true, RateLimit: true, Shedding: true, Bulkhead: true, Backoff: true, RetryBudget: true, DeadLetters: true},
 		Tracing:  TracingConfig{Sample: 1},
 		Broker:   BrokerConfig{Replicas: 1},
 	}

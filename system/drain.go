@@ -3,12 +3,14 @@ package system
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ordbench/ordbench/system/bus"
 )
 
-// Drain is what is still in flight. With the outbox off, events on their way
+// Drain is what is still in flight. A message that waits to be tried again is
+// lag of the group that will. With the outbox off, events on their way
 // stand in no book: orders that stay pending while all else is drained may be
 // waiting for an event that was lost.
 type Drain struct {
@@ -63,7 +65,11 @@ func (s *Stack) Drained(ctx context.Context) (Drain, error) {
 		}
 	}
 	var err error
-	d.Lag, err = s.readLags(ctx)
+	all := consumers
+	if s.cfg.Patterns.DeadLetters {
+		all = slices.Concat(consumers, asides)
+	}
+	d.Lag, err = s.readLags(ctx, all)
 	if err != nil {
 		return d, fmt.Errorf("look what is in flight: %w", err)
 	}

@@ -224,6 +224,8 @@ func (b book) Notification(r system.NotificationRow) error {
 	b.told[r.OrderID] = append(b.told[r.OrderID], r)
 	return nil
 }
+func (book) Inbox(system.InboxRow) error        { return nil }
+func (book) DeadLetter(system.DeadLetter) error { return nil }
 func (b book) Event(r system.EventRow) error {
 	b.events[r.OrderID] = append(b.events[r.OrderID], r)
 	return nil

@@ -72,7 +72,7 @@ func (s *Stack) Status(ctx context.Context) Status {
 	}
 	var asked sync.WaitGroup
 	asked.Go(func() {
-		lag, err := s.readLags(ctx)
+		lag, err := s.readLags(ctx, consumers)
 		if err != nil {
 			status.LagError = err.Error()
 			return

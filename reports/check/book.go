@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
+	"strings"
 
 	"github.com/ordbench/ordbench/loadgen"
 	"github.com/ordbench/ordbench/system"
@@ -39,12 +41,14 @@ type Book struct {
 	further table             // of orders, their SKUs beyond the first: the kinds of movements
 	sides   map[uint64]side   // transactions that do not make zero, as far as they were read
 	kinds   map[string]uint32 // of movements, beyond those that are known
+	poor    []string          // dead letters that do not say enough
+	groups  map[string]*group // of consumers
 	tally   tally
 }
 
 // tally counts what was read.
 type tally struct {
-	rows, movements, promised, inTopics uint64
+	rows, movements, promised, inTopics, dead uint64
 }
 
 // side is what a transaction of the ledger lacks to zero.
@@ -59,6 +63,21 @@ type sku struct {
 	known          bool // there is a row
 	row            system.StockRow
 	reserved, sold int64
+}
+
+// group is what one group of consumers had to do, and did.
+type group struct {
+	due, handled uint64
+	given        map[string]bool // events given up, and not handled since
+}
+
+// readers are the groups that must handle an event, by its type.
+var readers = map[string][]string{
+	events.OrderCreated:      {events.InventoryGroup},
+	events.InventoryReserved: {events.PaymentGroup},
+	events.InventoryRejected: {events.OrderGroup, events.NotificationGroup},
+	events.PaymentCaptured:   {events.OrderGroup, events.NotificationGroup, events.InventoryGroup},
+	events.PaymentDeclined:   {events.OrderGroup, events.NotificationGroup, events.InventoryGroup},
 }
 
 // The facts of a key, beside the order it made.
@@ -87,11 +106,12 @@ func NewBook(o Options) *Book {
 		o.MaxEvidence = 20
 	}
 	return &Book{
-		max:   o.MaxEvidence,
-		seed:  maphash.MakeSeed(),
-		stock: map[string]*sku{},
-		sides: map[uint64]side{},
-		kinds: map[string]uint32{"reserve": reserve, "release": release, "sell": sell, "reject": reject},
+		max:    o.MaxEvidence,
+		seed:   maphash.MakeSeed(),
+		stock:  map[string]*sku{},
+		sides:  map[uint64]side{},
+		groups: map[string]*group{},
+		kinds:  map[string]uint32{"reserve": reserve, "release": release, "sell": sell, "reject": reject},
 	}
 }
 
@@ -298,9 +318,18 @@ func (b *Book) Event(r system.EventRow) error {
 	if r.Type == events.OrderCreated {
 		facts |= fromOrder
 	}
+	if r.Type == system.Undecodable {
+		return nil // no event at all: whoever reads it lays it aside
+	}
+	before := *b.events.at(b.hash(r.EventID)) & inTopic
 	o, err := b.event(r.EventID, r.OrderID, facts)
 	if err != nil {
 		return err
+	}
+	if before == 0 {
+		for _, name := range readers[r.Type] {
+			b.group(name).due++
+		}
 	}
 	switch r.Type {
 	case events.OrderCreated:
@@ -311,6 +340,47 @@ func (b *Book) Event(r system.EventRow) error {
 		o.facts |= ended
 	}
 	return nil
+}
+
+// Inbox adds how much a group has handled.
+func (b *Book) Inbox(r system.InboxRow) error {
+	b.group(r.Group).handled += r.Seen
+	return nil
+}
+
+// DeadLetter adds a message that a group has given up.
+func (b *Book) DeadLetter(d system.DeadLetter) error {
+	var lacks []string
+	for what, there := range map[string]bool{"key": d.Key != "", "cause": d.Cause != "", "origin": d.Origin != "", "attempts": d.Attempts > 0} {
+		if !there {
+			lacks = append(lacks, what)
+		}
+	}
+	if len(lacks) > 0 {
+		slices.Sort(lacks)
+		b.poor = append(b.poor, fmt.Sprintf("%s lacks its %s", d.ID, strings.Join(lacks, ", ")))
+	}
+	b.tally.dead++
+	if d.Handled || d.Redriven {
+		return nil
+	}
+	if d.EventID != "" {
+		b.group(d.Group).given[d.EventID] = true
+	}
+	// A key that is no order's makes none.
+	if place := b.orders.numbers.at(b.hash(d.Key)); *place != 0 {
+		b.orders.get(int(*place) - 1).facts |= aside
+	}
+	return nil
+}
+
+func (b *Book) group(name string) *group {
+	g := b.groups[name]
+	if g == nil {
+		g = &group{given: map[string]bool{}}
+		b.groups[name] = g
+	}
+	return g
 }
 
 func (b *Book) event(id, orderID string, facts uint32) (*order, error) {

@@ -68,7 +68,7 @@ func TestJudgement(t *testing.T) {
 			unknown: []string{
 				reports.AcceptedOnce, reports.NoPhantom, reports.NoUnexpected, reports.EffectOnce, reports.ChargedOnce, reports.NotifiedOnce,
 				reports.OneOrderPerKey, reports.EffectsHaveOrders, reports.StockConserved, reports.LedgerBalanced, reports.OutboxPublished, reports.EventsHaveRows,
-				reports.Delivered, reports.AllTerminal, reports.StatusValid,
+				reports.Delivered, reports.LaidAside, reports.AllTerminal, reports.StatusValid, reports.Consumed,
 			},
 			orders: func(o *reports.Orders) { o.Completed = 6 },
 		},
@@ -129,7 +129,7 @@ func TestJudgement(t *testing.T) {
 			unknown: []string{
 				reports.AcceptedOnce, reports.NoPhantom, reports.NoUnexpected, reports.OneOrderPerKey,
 				reports.EffectsHaveOrders, reports.StockConserved, reports.LedgerBalanced, reports.OutboxPublished, reports.EventsHaveRows,
-				reports.Delivered, reports.AllTerminal, reports.StatusValid,
+				reports.Delivered, reports.LaidAside, reports.AllTerminal, reports.StatusValid, reports.Consumed,
 			},
 			orders: func(o *reports.Orders) { o.Duplicated = 1 },
 		},
@@ -471,16 +471,88 @@ func TestJudgement(t *testing.T) {
 			orders: func(o *reports.Orders) { o.Parked, o.Completed = 1, 6 },
 		},
 		{
+			name: "an order whose reservation payment has given up is parked, not lost",
+			damage: func(h *history) {
+				h.add(20)
+				h.reserve(20)
+				h.set(20, "PARKED")
+				h.giveUp(20, "payment-group", "inventory.reserved")
+			},
+			orders: func(o *reports.Orders) { o.Attempted, o.Accepted, o.Parked = 11, 8, 1 },
+		},
+		{
+			name: "one that inventory has never looked at, too",
+			damage: func(h *history) {
+				h.add(20)
+				h.set(20, "PARKED")
+				h.giveUp(20, "inventory-group", "created-")
+			},
+			orders: func(o *reports.Orders) { o.Attempted, o.Accepted, o.Parked = 11, 8, 1 },
+		},
+		{
+			name: "a dead letter that was sent back and handled excuses nothing and asks for nothing",
+			damage: func(h *history) {
+				d := h.giveUp(1, "payment-group", "inventory.reserved")
+				d.Redriven, d.Handled = true, true
+				h.missed = nil
+			},
+		},
+		{
+			name: "sent back and lost on the way it is no excuse",
+			damage: func(h *history) {
+				h.add(20)
+				h.reserve(20)
+				h.set(20, "PARKED")
+				h.giveUp(20, "payment-group", "inventory.reserved").Redriven = true
+			},
+			broken: []string{reports.Delivered, reports.Consumed},
+			orders: func(o *reports.Orders) { o.Attempted, o.Accepted, o.Parked = 11, 8, 1 },
+		},
+		{
+			name: "an order with a dead letter that still waits was not parked",
+			damage: func(h *history) {
+				h.add(20)
+				h.reserve(20)
+				h.giveUp(20, "payment-group", "inventory.reserved")
+			},
+			broken: []string{reports.AcceptedOnce, reports.LaidAside, reports.AllTerminal},
+			orders: func(o *reports.Orders) { o.Attempted, o.Accepted, o.Pending, o.Lost = 11, 8, 1, 1 },
+		},
+		{
+			name: "a dead letter says why",
+			damage: func(h *history) {
+				h.add(20)
+				h.set(20, "PARKED")
+				d := h.giveUp(20, "inventory-group", "created-")
+				d.Cause, d.Key = "", id(20)
+			},
+			broken:   []string{reports.LaidAside},
+			orders:   func(o *reports.Orders) { o.Attempted, o.Accepted, o.Parked = 11, 8, 1 },
+			evidence: "inventory-group/0 lacks its cause",
+		},
+		{
+			name:     "an event that a group left behind is missed by no effect, but by the count",
+			damage:   func(h *history) { h.missed = map[string]uint64{"notification-group": 1} },
+			broken:   []string{reports.Consumed},
+			evidence: "notification-group: 8 events, 7 handled, 0 laid aside",
+		},
+		{
+			name:    "while the system works it may be on its way",
+			damage:  func(h *history) { h.missed = map[string]uint64{"notification-group": 1} },
+			closing: func(c *Closing) { c.Drained = false },
+			unknown: []string{reports.Consumed},
+		},
+		{
 			name:    "no books at all prove nothing, but that the accepted orders are gone",
 			damage:  func(h *history) { *h = history{attempts: h.attempts} },
 			broken:  []string{reports.AcceptedOnce},
-			unknown: []string{reports.NoUnexpected, reports.EffectOnce, reports.ChargedOnce, reports.NotifiedOnce, reports.OneOrderPerKey, reports.EffectsHaveOrders, reports.StockConserved, reports.LedgerBalanced, reports.OutboxPublished, reports.EventsHaveRows, reports.Delivered, reports.AllTerminal, reports.StatusValid},
+			unknown: []string{reports.NoUnexpected, reports.EffectOnce, reports.ChargedOnce, reports.NotifiedOnce, reports.OneOrderPerKey, reports.EffectsHaveOrders, reports.StockConserved, reports.LedgerBalanced, reports.OutboxPublished, reports.EventsHaveRows, reports.Delivered, reports.LaidAside, reports.AllTerminal, reports.StatusValid, reports.Consumed},
 			orders:  func(o *reports.Orders) { o.Lost, o.Completed, o.Compensated, o.Recovered = 7, 0, 0, 0 },
 		},
 		{
 			name:    "where nothing was attempted nothing is known",
 			damage:  func(h *history) { *h = history{stock: []system.StockRow{{SKU: "sku-1", Initial: 5, Available: 5}}} },
-			unknown: []string{reports.LedgerComplete, reports.AcceptedOnce, reports.NoPhantom, reports.NoUnexpected, reports.EffectOnce, reports.ChargedOnce, reports.NotifiedOnce, reports.OneOrderPerKey, reports.EffectsHaveOrders, reports.LedgerBalanced, reports.OutboxPublished, reports.EventsHaveRows, reports.Delivered, reports.AllTerminal, reports.StatusValid},
+			unknown: []string{reports.LedgerComplete, reports.AcceptedOnce, reports.NoPhantom, reports.NoUnexpected, reports.EffectOnce, reports.ChargedOnce, reports.NotifiedOnce, reports.OneOrderPerKey, reports.EffectsHaveOrders, reports.LedgerBalanced, reports.OutboxPublished, reports.EventsHaveRows, reports.Delivered, reports.LaidAside, reports.AllTerminal, reports.StatusValid, reports.Consumed},
 			orders:  func(o *reports.Orders) { *o = reports.Orders{} },
 		},
 		{

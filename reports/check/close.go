@@ -1,6 +1,7 @@
 package check
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -53,7 +54,22 @@ func (b *Book) Close(c Closing) Judgement {
 	for _, name := range slices.Sorted(maps.Keys(b.stock)) {
 		j.judgeSKU(name, b.stock[name])
 	}
+	for _, lacking := range j.poor {
+		j.law(reports.LaidAside).breaks("dead letters that do not say enough", lacking)
+	}
+	for _, name := range slices.Sorted(maps.Keys(j.groups)) {
+		j.judgeGroup(name, j.groups[name])
+	}
 	return j.judgement()
+}
+
+// judgeGroup judges whether a group has accounted for all that it had to do.
+// Its inbox says what it has done; without one nobody has counted.
+func (j *judging) judgeGroup(name string, g *group) {
+	if left := uint64(len(g.given)); j.InboxOn && g.due != g.handled+left {
+		j.law(reports.Consumed).misses(j.settled, "groups that do not account for every event",
+			fmt.Sprintf("%s: %d events, %d handled, %d laid aside", name, g.due, g.handled, left))
+	}
 }
 
 // judging is the state of Close.
@@ -64,6 +80,7 @@ type judging struct {
 	settled   bool // and nothing was in flight
 	complete  bool // the ledger has every attempt
 	published uint64
+	waiting   uint64 // orders of which a dead letter is left
 	sum       reports.Orders
 	laws      map[string]*law
 }
@@ -140,6 +157,13 @@ func (j *judging) judgeOrder(number int) {
 	} else {
 		j.orphan(o, id)
 	}
+	if o.has(aside) {
+		j.waiting++
+		if stands && o.any(pending) {
+			j.law(reports.LaidAside).misses(j.settled, "orders with a dead letter that still wait", id)
+		}
+		return // what did not happen is in the dead letter
+	}
 	if o.has(created) && o.first == 0 {
 		j.law(reports.Delivered).misses(j.settled, "published orders without a stock effect", id)
 	}
@@ -168,9 +192,18 @@ func (j *judging) once(o *order, id string) {
 	}
 	// What is charged twice by accident and entered twice by the same accident
 	// agrees; what is only in one of the books does not.
-	if o.owed != 0 || o.has(charged) != o.has(posted) || o.has(chargedTwice) != o.has(postedTwice) {
+	if j.owes(o) {
 		j.law(reports.LedgerBalanced).misses(j.settled, "orders whose charge is not what the ledger says", id)
 	}
+}
+
+// owes says whether the provider's book and the ledger disagree. A charge that
+// was made and then given up is not in the ledger until it is sent back.
+func (j *judging) owes(o *order) bool {
+	if o.has(aside) && o.has(charged) && !o.any(chargedTwice|posted) {
+		return false
+	}
+	return o.owed != 0 || o.has(charged) != o.has(posted) || o.has(chargedTwice) != o.has(postedTwice)
 }
 
 // promise judges an order by what its client was told.
@@ -202,7 +235,12 @@ func (j *judging) promise(o *order, id string) {
 // status judges an order that stands in its database.
 func (j *judging) status(o *order, id string) {
 	law := j.law(reports.StatusValid)
-	if o.any(pending|parked) && o.has(ended) {
+	missing := func(what string) {
+		if !o.has(aside) { // else it is in the dead letter
+			law.misses(j.settled, what, id)
+		}
+	}
+	if o.any(pending|parked) && o.has(ended) && !o.has(aside) {
 		j.law(reports.Delivered).misses(j.settled, "ended orders still PENDING or PARKED", id)
 	}
 	switch {
@@ -212,9 +250,9 @@ func (j *judging) status(o *order, id string) {
 	case o.any(confirmed):
 		j.sum.Completed++
 		if !o.any(reserved) {
-			law.misses(j.settled, "CONFIRMED orders without stock", id)
+			missing("CONFIRMED orders without stock")
 		} else if !o.any(sold) {
-			law.misses(j.settled, "CONFIRMED orders whose stock is not sold", id)
+			missing("CONFIRMED orders whose stock is not sold")
 		}
 		if !o.any(charged) {
 			j.law(reports.ChargedOnce).misses(j.settled, "CONFIRMED orders that nobody charged", id)
@@ -249,7 +287,7 @@ func (j *judging) compensated(o *order, status, id string) {
 	switch {
 	case o.any(sold):
 		law.misses(j.settled, status+" orders whose stock is sold", id)
-	case o.any(reserved) && !o.any(released):
+	case o.any(reserved) && !o.any(released) && !o.has(aside):
 		law.misses(j.settled, status+" orders that keep stock", id)
 	}
 	if o.any(charged) {
@@ -260,7 +298,7 @@ func (j *judging) compensated(o *order, status, id string) {
 // told judges what the customer heard of an order that ended in one way.
 func (j *judging) told(o *order, end uint32, id string) {
 	law := j.law(reports.NotifiedOnce)
-	if !o.any(end) {
+	if !o.any(end) && !o.has(aside) {
 		law.misses(j.settled, "ended orders that nobody was told of", id)
 	}
 	if o.any((toldConfirmed | toldRejected | toldCancelled) &^ end) {
@@ -316,7 +354,7 @@ func (j *judging) judgeSKU(name string, s *sku) {
 		law.breaks("SKUs that do not add up", name)
 	case r.Reserved != s.reserved || r.Sold != s.sold:
 		law.misses(j.settled, "SKUs that disagree with their movements", name)
-	case r.Reserved != 0 && j.sum.Pending+j.sum.Parked == 0:
+	case r.Reserved != 0 && j.sum.Pending+j.sum.Parked == 0 && j.waiting == 0:
 		law.misses(j.settled, "SKUs that stay reserved for nobody", name)
 	}
 }

@@ -22,6 +22,8 @@ type history struct {
 	notifications []system.NotificationRow
 	outbox        []system.OutboxRow
 	events        []system.EventRow
+	missed        map[string]uint64 // of the events of a group, so many are not in its inbox
+	dead          []system.DeadLetter
 }
 
 // clean is a run in which everything went as promised: orders 0 to 5 were
@@ -258,6 +260,12 @@ func (h *history) judge(t *testing.T, c Closing, ledgerFirst bool) Judgement {
 	for _, r := range h.outbox {
 		errs = append(errs, b.Outbox(r))
 	}
+	for group, seen := range h.inboxes() {
+		errs = append(errs, b.Inbox(system.InboxRow{Group: group, Seen: seen}))
+	}
+	for _, d := range h.dead {
+		errs = append(errs, b.DeadLetter(d))
+	}
 	if !ledgerFirst {
 		ledger()
 	}
@@ -267,6 +275,37 @@ func (h *history) judge(t *testing.T, c Closing, ledgerFirst bool) Judgement {
 		}
 	}
 	return b.Close(c)
+}
+
+// inboxes are those of groups that have handled every event once, but for
+// what they missed.
+func (h *history) inboxes() map[string]uint64 {
+	handled, seen := map[string]uint64{}, map[string]bool{}
+	for _, e := range h.events {
+		if !seen[e.EventID] {
+			for _, group := range readers[e.Type] {
+				handled[group]++
+			}
+		}
+		seen[e.EventID] = true
+	}
+	for group, n := range h.missed {
+		handled[group] -= n
+	}
+	return handled
+}
+
+// giveUp is a message of an order that a group has laid aside instead of
+// handling it.
+func (h *history) giveUp(n int, group, event string) *system.DeadLetter {
+	if h.missed == nil {
+		h.missed = map[string]uint64{}
+	}
+	h.missed[group]++
+	h.dead = append(h.dead, system.DeadLetter{
+		ID: fmt.Sprintf("%s/%d", group, len(h.dead)), Group: group, Origin: "some-topic/0@1", Key: id(n), EventID: event + id(n), Cause: "no luck", Attempts: 4,
+	})
+	return &h.dead[len(h.dead)-1]
 }
 
 // fared lists the invariants with an outcome.

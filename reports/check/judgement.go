@@ -28,6 +28,7 @@ func (j *judging) judgement() Judgement {
 		{reports.OutboxPublished, j.tally.promised, "%d promised events are in their topics", "no outbox row was read"},
 		{reports.EventsHaveRows, j.tally.inTopics, "%d messages, each from a committed row", "no message was read"},
 		{reports.Delivered, j.published, "%d published orders had their effects", "no order was published"},
+		{reports.LaidAside, j.tally.rows, j.laidAside(), "no order was read"},
 		{reports.AllTerminal, j.tally.rows, "%d orders came to their end", "no order was read"},
 		{reports.StatusValid, j.tally.rows, "%d orders have a status that agrees with the stock", "no order was read"},
 	}
@@ -43,6 +44,9 @@ func (j *judging) judgement() Judgement {
 			invariants = append(invariants, j.state(s, j.ledgerDoubt()))
 		}
 	}
+	if j.InboxOn {
+		books = append(books, statement{reports.Consumed, j.tally.inTopics, "%d messages, and each event is handled by every group that must, or laid aside", "no message was read"})
+	}
 	for _, s := range books {
 		invariants = append(invariants, j.state(s, ""))
 	}
@@ -57,6 +61,11 @@ func (j *judging) judgement() Judgement {
 		}
 	}
 	return Judgement{Orders: j.sum, Invariants: invariants}
+}
+
+// laidAside is what is said of dead letters that are as they should be.
+func (j *judging) laidAside() string {
+	return fmt.Sprintf("%d dead letters of %%d orders, each with its key, its cause and its origin", j.tally.dead)
 }
 
 // statement is what is said of a law that held over n things.

@@ -42,6 +42,7 @@ const (
 	toldYes // its key was accepted
 	toldNo  // its key was tried, and refused each time
 	untold  // its key was tried, without a certain answer
+	aside   // a group has given up a message of it, and nobody sent it back
 )
 
 func statusFact(status string) uint32 {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/segmentio/kafka-go"
+	"golang.org/x/sync/errgroup"
 )
 
 // What a member promises its group. The session timeout is the least that
@@ -35,6 +36,8 @@ type ConsumerConfig struct {
 	Pace           time.Duration // least time between fetches: latency for larger batches; 0 takes 5 ms
 	CommitInterval time.Duration // between commits of offsets; 0 takes 250 ms
 	DrainTimeout   time.Duration // how long a batch may go on after the assignment or ctx ended; 0 takes 5 s
+	Hasty          bool          // what fails is tried again at once, without a pause
+	Aside          *Aside        // where messages go that fail; nil: each holds up its partition until it is handled
 	OnReady        func()        // called once, at the first assignment; may be nil
 	Points         ConsumerPoints
 	Log            *slog.Logger // may be nil
@@ -44,7 +47,9 @@ type ConsumerConfig struct {
 // one partition in order. One call is under way at a time.
 //
 // After an error it is called again with the same batch, after a pause, so it
-// must be all or nothing, or repeatable. Its ctx does not end with Consume's:
+// must be all or nothing, or repeatable. If the error is the fault of a
+// message, and there is a place for such, it is called with one message after
+// the other, and those that fail are set aside. Its ctx does not end with Consume's:
 // a batch that was begun is finished, unless that takes longer than
 // DrainTimeout.
 type Handler func(ctx context.Context, batch []Message) error
@@ -78,16 +83,45 @@ func Consume(ctx context.Context, cfg ConsumerConfig, handle Handler) error {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Aside == nil {
+		return newConsumer(cfg, handle).run(ctx)
+	}
+	cfg.Aside = cfg.Aside.withDefaults()
+	if err := cfg.Aside.ensure(ctx, cfg.Brokers); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	// One call at a time, whoever makes it.
+	var one sync.Mutex
+	inTurn := func(ctx context.Context, batch []Message) error {
+		one.Lock()
+		defer one.Unlock()
+		return handle(ctx, batch)
+	}
+	again := cfg
+	again.Group, again.Topics, again.OnReady = RetryGroup(cfg.Group), []string{cfg.Aside.RetryTopic}, nil
+	later := newConsumer(again, inTurn)
+	later.waits = true
+	later.aside = cfg.Group
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return newConsumer(cfg, inTurn).run(ctx) })
+	g.Go(func() error { return later.run(ctx) })
+	return g.Wait()
+}
+
+func newConsumer(cfg ConsumerConfig, handle Handler) *consumer {
 	c := &consumer{
 		cfg:     cfg,
+		aside:   cfg.Group,
 		handle:  handle,
 		log:     cfg.Log.With("group", cfg.Group),
 		cluster: newCluster(cfg.Brokers),
 		leaving: make(chan struct{}),
 	}
 	c.cluster.log = c.log
-	defer c.cluster.close()
-	return c.run(ctx)
+	return c
 }
 
 // consumer is one member of a group for as long as Consume runs. kafka-go's
@@ -95,6 +129,8 @@ func Consume(ctx context.Context, cfg ConsumerConfig, handle Handler) error {
 // no message of an older assignment can linger in a queue.
 type consumer struct {
 	cfg     ConsumerConfig
+	aside   string // the group in whose name messages are set aside
+	waits   bool   // messages are handled when they are due
 	handle  Handler
 	log     *slog.Logger
 	cluster *cluster // its dialer opens the membership's connections too
@@ -103,6 +139,7 @@ type consumer struct {
 }
 
 func (c *consumer) run(ctx context.Context) error {
+	defer c.cluster.close()
 	settings := kafka.ConsumerGroupConfig{
 		ID:                c.cfg.Group,
 		Brokers:           c.cluster.brokers,

@@ -59,6 +59,7 @@ func (c *consumer) session(ctx, over context.Context, generation *kafka.Generati
 	defer endWork()
 
 	offsets := progress{}
+	later := newWaiting()
 	defer func() {
 		if err := c.commit(offsets, generation); err != nil {
 			c.log.Warn("commit before giving up partitions: their last messages will be repeated", "error", err)
@@ -68,6 +69,15 @@ func (c *consumer) session(ctx, over context.Context, generation *kafka.Generati
 	due := time.NewTimer(c.cfg.CommitInterval)
 	due.Stop()
 	defer due.Stop()
+	wake := time.NewTimer(0)
+	wake.Stop()
+	defer wake.Stop()
+	finished := func(done func()) {
+		if len(offsets) == 0 {
+			due.Reset(c.cfg.CommitInterval)
+		}
+		done()
+	}
 	for {
 		// Checked alone first: select would take a message as well.
 		select {
@@ -78,23 +88,35 @@ func (c *consumer) session(ctx, over context.Context, generation *kafka.Generati
 			return
 		default:
 		}
+		incoming := queue
+		if later.full() {
+			incoming = nil
+		}
+		if rest, some := later.next(time.Now()); some {
+			wake.Reset(rest)
+		}
 		select {
 		case <-c.leaving:
 		case <-over.Done():
+		case <-wake.C:
+			batch := later.take(time.Now(), c.cfg.MaxBatch)
+			if len(batch) > 0 && c.process(work, over, batch) {
+				finished(func() { later.finish(batch, offsets) })
+			}
 		case <-due.C:
 			if err := c.commit(offsets, generation); err != nil {
 				c.log.Warn("commit offsets", "error", err)
 				return
 			}
-		case first := <-queue:
+		case first := <-incoming:
 			batch := c.batch(first, queue)
-			if !c.process(work, over, batch) {
+			if c.waits {
+				later.add(batch)
 				continue
 			}
-			if len(offsets) == 0 {
-				due.Reset(c.cfg.CommitInterval)
+			if c.process(work, over, batch) {
+				finished(func() { offsets.add(batch) })
 			}
-			offsets.add(batch)
 		}
 	}
 }
@@ -197,11 +219,13 @@ func (c *consumer) batch(first Message, queue <-chan Message) []Message {
 	return batch
 }
 
-// process calls the handler until it succeeds. It gives up, and returns
-// false, when the assignment ended.
+// process calls the handler until each message is handled or set aside. It
+// gives up, and returns false, when the assignment ended.
 func (c *consumer) process(work, over context.Context, batch []Message) bool {
 	c.busy.Lock()
 	defer c.busy.Unlock()
+	t := try{consumer: c, rest: batch}
+	var logged time.Time
 	for pause := handlerPauseMin; ; pause = min(2*pause, handlerPauseMax) {
 		select {
 		case <-c.leaving:
@@ -210,12 +234,18 @@ func (c *consumer) process(work, over context.Context, batch []Message) bool {
 			return false
 		default:
 		}
-		err := c.handle(work, batch)
+		err := t.attempt(work)
 		if err == nil {
 			return true
 		}
-		c.log.Error("handle batch", "messages", len(batch), "topic", batch[0].Topic,
-			"partition", batch[0].Partition, "offset", batch[0].Offset, "error", err)
+		if now := time.Now(); now.Sub(logged) >= handlerPauseMin { // not as often as a hasty one fails
+			logged = now
+			c.log.Error("handle batch", "messages", len(batch), "topic", batch[0].Topic,
+				"partition", batch[0].Partition, "offset", batch[0].Offset, "error", err)
+		}
+		if c.cfg.Hasty {
+			continue
+		}
 		select {
 		case <-c.leaving:
 		case <-over.Done():
@@ -224,17 +254,61 @@ func (c *consumer) process(work, over context.Context, batch []Message) bool {
 	}
 }
 
+// try is the work on one batch, over as many attempts as it takes.
+type try struct {
+	*consumer
+	rest   []Message // not yet handled
+	alone  bool      // they go one by one: one of them is at fault
+	failed []failure // to be set aside
+}
+
+// attempt handles what is left. Its error is not the fault of a message, or
+// there is no place for one that fails.
+func (t *try) attempt(ctx context.Context) error {
+	if t.alone = t.alone || len(t.rest) == 1; !t.alone {
+		err := t.handle(ctx, t.rest)
+		if !t.cfg.Aside.own(err) {
+			return err
+		}
+		t.alone = true
+	}
+	for ; len(t.rest) > 0; t.rest = t.rest[1:] {
+		err := t.handle(ctx, t.rest[:1])
+		if err == nil {
+			continue
+		}
+		if !t.cfg.Aside.own(err) {
+			return err
+		}
+		m := t.rest[0]
+		t.log.Warn("message failed", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "key", m.Key, "error", err)
+		t.failed = append(t.failed, failure{m, err})
+	}
+	if len(t.failed) == 0 {
+		return nil
+	}
+	if err := t.cfg.Aside.send(ctx, t.aside, t.failed, t.cfg.Hasty); err != nil {
+		return err
+	}
+	t.failed = nil
+	return nil
+}
+
 // progress is what was handled and is not committed: by topic and partition
 // the offset of the next message.
 type progress map[string]map[int]int64
 
 func (p progress) add(batch []Message) {
 	for _, m := range batch {
-		if p[m.Topic] == nil {
-			p[m.Topic] = map[int]int64{}
-		}
-		p[m.Topic][m.Partition] = m.Offset + 1
+		p.set(m.Topic, m.Partition, m.Offset+1)
 	}
+}
+
+func (p progress) set(topic string, partition int, next int64) {
+	if p[topic] == nil {
+		p[topic] = map[int]int64{}
+	}
+	p[topic][partition] = next
 }
 
 // commit tells the group how far p is and starts it over.

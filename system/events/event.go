@@ -29,6 +29,9 @@ const (
 	NotificationGroup = "notification-group" // reads InventoryTopic and PaymentTopic
 )
 
+// Groups lists them.
+func Groups() []string { return []string{InventoryGroup, PaymentGroup, OrderGroup, NotificationGroup} }
+
 // Types of events.
 const (
 	OrderCreated      = "order.created"

@@ -11,22 +11,25 @@ import (
 //	after-commit          it is committed; nobody was told of it
 //	before-offset-commit  what was consumed is done; the group does not know
 //	after-offset-commit   the group knows
+//	aside.*               a message that failed is about to be sent on to be tried
+//	                      again or laid aside; it was sent, its offset stands
 //	relay.*               an event is about to be published; it is published and
 //	                      not marked; it is marked
 //	compensation.*        stock is given back, as above
 var catalogue = slices.Concat(
 	under("order", "place.before-commit", "place.after-commit", "consume.before-commit", "consume.after-commit"),
-	under("order", offsets...), under("order", relay...),
+	under("order", offsets...), under("order", aside...), under("order", relay...),
 	under("inventory", "before-commit", "after-commit", "compensation.before-commit", "compensation.after-commit"),
-	under("inventory", offsets...), under("inventory", relay...),
+	under("inventory", offsets...), under("inventory", aside...), under("inventory", relay...),
 	under("payment", "before-charge", "after-charge", "before-commit", "after-commit"),
-	under("payment", offsets...), under("payment", relay...),
+	under("payment", offsets...), under("payment", aside...), under("payment", relay...),
 	under("notification", "before-commit", "after-commit"),
-	under("notification", offsets...),
+	under("notification", offsets...), under("notification", aside...),
 )
 
 var (
 	offsets = []string{"before-offset-commit", "after-offset-commit"}
+	aside   = []string{"aside.before-publish", "aside.after-publish"}
 	relay   = []string{"relay.before-publish", "relay.after-publish", "relay.after-mark"}
 )
 

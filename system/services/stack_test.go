@@ -97,22 +97,22 @@ func prepareOn(t testing.TB, kind string) *stack {
 		order: order.Config{
 			Replica: "order-0", Listen: reserve(t), Admin: reserve(t), Brokers: c.ListenAddrs(),
 			Database: storetest.Path(t, kind), Partitions: 8,
-			Outbox: true, Inbox: true, Grace: 10 * time.Second,
+			Outbox: true, Inbox: true, DeadLetters: true, Backoff: true, Grace: 10 * time.Second,
 		},
 		inventory: inventory.Config{
 			Replica: "inventory-0", Listen: reserve(t), Admin: reserve(t), Brokers: c.ListenAddrs(),
 			Database: storetest.Path(t, kind), Partitions: 8,
-			Work: 100 * time.Microsecond, Inbox: true, SKUs: 10, Stock: 100_000, Grace: 10 * time.Second,
+			Work: 100 * time.Microsecond, Inbox: true, DeadLetters: true, Backoff: true, SKUs: 10, Stock: 100_000, Grace: 10 * time.Second,
 		},
 		payment: payment.Config{
 			Replica: "payment-0", Listen: reserve(t), Admin: reserve(t), Brokers: c.ListenAddrs(),
 			Database: storetest.Path(t, kind), Partitions: 8,
-			Inbox: true, Provider: payment.ProviderConfig{Seed: 1, Work: 100 * time.Microsecond}, Grace: 10 * time.Second,
+			Inbox: true, DeadLetters: true, Backoff: true, Provider: payment.ProviderConfig{Seed: 1, Work: 100 * time.Microsecond}, Grace: 10 * time.Second,
 		},
 		notification: notification.Config{
 			Replica: "notification-0", Listen: reserve(t), Admin: reserve(t), Brokers: c.ListenAddrs(),
 			Database: storetest.Path(t, kind), Partitions: 8,
-			Inbox: true, Grace: 10 * time.Second,
+			Inbox: true, DeadLetters: true, Backoff: true, Grace: 10 * time.Second,
 		},
 	}
 }

@@ -13,16 +13,17 @@ import (
 
 // clerk turns orders into reservations, and payments into sales.
 type clerk struct {
-	stock   *stock
-	work    time.Duration // what one new order costs beside the database
-	metrics *metrics
-	tracer  *telemetry.Tracer
-	log     *slog.Logger
+	stock       *stock
+	work        time.Duration // what one new order costs beside the database
+	metrics     *metrics
+	deadLetters bool // what cannot be read is laid aside
+	tracer      *telemetry.Tracer
+	log         *slog.Logger
 }
 
-// handle works one batch off; it is a bus.Handler. What cannot be read
-// will never be readable, so it is logged with its place and left behind:
-// retrying it would hold up its whole partition for ever.
+// handle works one batch off; it is a bus.Handler. What cannot be
+// read will never be readable: it is laid aside, or without dead letters
+// logged with its place and left behind.
 func (c *clerk) handle(ctx context.Context, batch []bus.Message) (err error) {
 	work := c.tracer.Process(events.InventoryGroup)
 	defer func() { work.End(err) }()
@@ -32,6 +33,9 @@ func (c *clerk) handle(ctx context.Context, batch []bus.Message) (err error) {
 	for _, m := range batch {
 		e, err := events.Decode(m.Value)
 		if err != nil {
+			if c.deadLetters {
+				return bus.Poison(err)
+			}
 			unreadable++
 			c.log.ErrorContext(telemetry.Continue(ctx, m.Header(bus.Traceparent)), "message left behind", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error", err)
 			continue

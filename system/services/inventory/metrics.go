@@ -12,7 +12,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		orders: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ordbench_inventory_orders_total",
-			Help: "Orders consumed: reserved, rejected, sold, released, repeated, ignored or unreadable.",
+			Help: "Orders consumed: reserved, rejected, sold, released, repeated, ignored, unreadable, retried or dead.",
 		}, []string{"outcome"}),
 		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "ordbench_inventory_batch_duration_seconds",
@@ -22,4 +22,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	reg.MustRegister(m.orders, m.batch)
 	return m
+}
+
+// aside counts a message that failed.
+func (m *metrics) aside(dead bool) {
+	outcome := "retried"
+	if dead {
+		outcome = "dead"
+	}
+	m.orders.WithLabelValues(outcome).Inc()
 }

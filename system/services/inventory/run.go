@@ -21,6 +21,7 @@ import (
 	"github.com/ordbench/ordbench/system/events"
 	"github.com/ordbench/ordbench/system/lifecycle"
 	"github.com/ordbench/ordbench/system/pki"
+	"github.com/ordbench/ordbench/system/store"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -65,9 +66,15 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return errors.Join(err, closeAll())
 	}
 
+	metrics := newMetrics(reg)
+	var aside *bus.Aside
+	if cfg.DeadLetters {
+		aside = bus.AsideOf("inventory", events.InventoryGroup, pub)
+		aside.Own, aside.Watch = store.Refused, metrics.aside
+	}
 	ready := lifecycle.WaitFor("topics", "partitions")
 	api := &api{stock: stock, log: log}
-	clerk := &clerk{stock: stock, work: cfg.Work, metrics: newMetrics(reg), tracer: tracer, log: log}
+	clerk := &clerk{stock: stock, work: cfg.Work, metrics: metrics, deadLetters: cfg.DeadLetters, tracer: tracer, log: log}
 	admin := telemetry.Admin{Addr: cfg.Admin, Component: "inventory", Replica: cfg.Replica, Ready: ready.Check, Registry: reg}
 
 	serve := func(ctx context.Context) error {
@@ -81,7 +88,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return bus.Consume(ctx, bus.ConsumerConfig{
 			Brokers: cfg.Brokers, Group: events.InventoryGroup, Member: cfg.Replica,
 			Topics:   []string{events.OrdersTopic, events.PaymentTopic},
-			MaxBatch: maxBatch, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Points: consumerPoints, Log: log,
+			MaxBatch: maxBatch, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Points: consumerPoints, Hasty: !cfg.Backoff, Aside: aside, Log: log,
 			OnReady: func() {
 				ready.Reached("partitions")
 				log.Info("ready", "listen", cfg.Listen)

@@ -13,15 +13,16 @@ import (
 
 // herald turns the ends of orders into notifications.
 type herald struct {
-	mailbox *mailbox
-	metrics *metrics
-	tracer  *telemetry.Tracer
-	log     *slog.Logger
+	mailbox     *mailbox
+	metrics     *metrics
+	deadLetters bool // what cannot be read is laid aside
+	tracer      *telemetry.Tracer
+	log         *slog.Logger
 }
 
-// handle tells of one batch; it is a bus.Handler. What cannot be read will
-// never be readable, so it is logged with its place and left behind: retrying
-// it would hold up its whole partition for ever.
+// handle tells of one batch; it is a bus.Handler. What cannot be
+// read will never be readable: it is laid aside, or without dead letters
+// logged with its place and left behind.
 func (h *herald) handle(ctx context.Context, batch []bus.Message) (err error) {
 	work := h.tracer.Process(events.NotificationGroup)
 	defer func() { work.End(err) }()
@@ -32,6 +33,9 @@ func (h *herald) handle(ctx context.Context, batch []bus.Message) (err error) {
 		e, err := events.Decode(m.Value)
 		switch {
 		case err != nil:
+			if h.deadLetters {
+				return bus.Poison(err)
+			}
 			unreadable++
 			h.log.ErrorContext(telemetry.Continue(ctx, m.Header(bus.Traceparent)), "message left behind", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error", err)
 		case kinds[e.Type] == "":

@@ -17,7 +17,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"kind"}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ordbench_notification_events_total",
-			Help: "Events that nobody was told of: repeated, ignored or unreadable.",
+			Help: "Events that nobody was told of: repeated, ignored, unreadable, retried or dead.",
 		}, []string{"outcome"}),
 		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "ordbench_notification_batch_duration_seconds",
@@ -27,4 +27,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	reg.MustRegister(m.sent, m.events, m.batch)
 	return m
+}
+
+// aside counts a message that failed.
+func (m *metrics) aside(dead bool) {
+	outcome := "retried"
+	if dead {
+		outcome = "dead"
+	}
+	m.events.WithLabelValues(outcome).Inc()
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/ordbench/ordbench/system/events"
 	"github.com/ordbench/ordbench/system/lifecycle"
 	"github.com/ordbench/ordbench/system/pki"
+	"github.com/ordbench/ordbench/system/store"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -55,15 +56,25 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err != nil {
 		return errors.Join(err, guard.Close(), tracer.Close())
 	}
-	closeAll := func() error { return errors.Join(mailbox.db.Close(), guard.Close(), tracer.Close()) }
+	pub := bus.NewPublisher(cfg.Brokers) // of messages that are set aside
+	pub.Watch = tracer.Send
+	closeAll := func() error {
+		return errors.Join(pub.Close(), mailbox.db.Close(), guard.Close(), tracer.Close())
+	}
 	l, err := endpoint.Listen(ctx, cfg.Listen)
 	if err != nil {
 		return errors.Join(err, closeAll())
 	}
 
+	metrics := newMetrics(reg)
+	var aside *bus.Aside
+	if cfg.DeadLetters {
+		aside = bus.AsideOf("notification", events.NotificationGroup, pub)
+		aside.Own, aside.Watch = store.Refused, metrics.aside
+	}
 	ready := lifecycle.WaitFor("topics", "partitions")
 	api := &api{mailbox: mailbox, log: log}
-	herald := &herald{mailbox: mailbox, metrics: newMetrics(reg), tracer: tracer, log: log}
+	herald := &herald{mailbox: mailbox, metrics: metrics, deadLetters: cfg.DeadLetters, tracer: tracer, log: log}
 	admin := telemetry.Admin{Addr: cfg.Admin, Component: "notification", Replica: cfg.Replica, Ready: ready.Check, Registry: reg}
 
 	serve := func(ctx context.Context) error {
@@ -77,7 +88,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return bus.Consume(ctx, bus.ConsumerConfig{
 			Brokers: cfg.Brokers, Group: events.NotificationGroup, Member: cfg.Replica,
 			Topics:   []string{events.InventoryTopic, events.PaymentTopic},
-			MaxBatch: maxBatch, Pace: pace, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Points: consumerPoints, Log: log,
+			MaxBatch: maxBatch, Pace: pace, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Points: consumerPoints, Hasty: !cfg.Backoff, Aside: aside, Log: log,
 			OnReady: func() {
 				ready.Reached("partitions")
 				log.Info("ready", "listen", cfg.Listen)

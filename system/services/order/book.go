@@ -44,6 +44,8 @@ const (
 	// or twice finds the order at its end.
 	endOrder = `UPDATE orders SET status = ?, version = version + 1, updated_at = ?
 		WHERE id = ? AND status IN ('PENDING', 'PARKED')`
+	parkOrder = `UPDATE orders SET status = 'PARKED', version = version + 1, updated_at = ?
+		WHERE id = ? AND status = 'PENDING'`
 )
 
 // Errors of the book that are the client's business.
@@ -272,4 +274,28 @@ func (b *book) apply(ctx context.Context, batch []events.Event, now time.Time) (
 		return applied{}, fmt.Errorf("apply %d events: %w", len(batch), err)
 	}
 	return out, nil
+}
+
+// park takes orders out of the way that are still pending, and says how many
+// they were.
+func (b *book) park(ctx context.Context, ids []string, now time.Time) (parked int64, err error) {
+	err = b.db.Write(ctx, func(tx *store.Tx) error {
+		parked = 0
+		for _, id := range ids {
+			res, err := tx.Exec(parkOrder, now.UnixMicro(), id)
+			if err != nil {
+				return err
+			}
+			n, err := res.RowsAffected()
+			if err != nil {
+				return err
+			}
+			parked += n
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("park %d orders: %v", len(ids), err) // never a message's own fault: there is no other place for a dead letter
+	}
+	return parked, nil
 }

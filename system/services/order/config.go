@@ -11,18 +11,20 @@ import (
 
 // Config says how one replica of the order service runs.
 type Config struct {
-	Replica    string            `json:"replica"`     // "order-0"
-	Listen     string            `json:"listen"`      // host:port of the API
-	Admin      string            `json:"admin"`       // host:port of health, readiness and metrics
-	Brokers    []string          `json:"brokers"`     // host:port each
-	Database   string            `json:"database"`    // file, shared by all replicas
-	Partitions int               `json:"partitions"`  // of each topic
-	Outbox     bool              `json:"outbox"`      // off: events are sent after the commit, from memory
-	Inbox      bool              `json:"inbox"`       // off: only the status machine stops a repeated event
-	StuckAfter time.Duration     `json:"stuck_after"` // nanoseconds until an order that waits is parked; 0: never
-	Grace      time.Duration     `json:"grace"`       // nanoseconds for an orderly end
-	Tracing    telemetry.Tracing `json:"tracing"`
-	Guard      pki.GuardConfig   `json:"guard"`
+	Replica     string            `json:"replica"`      // "order-0"
+	Listen      string            `json:"listen"`       // host:port of the API
+	Admin       string            `json:"admin"`        // host:port of health, readiness and metrics
+	Brokers     []string          `json:"brokers"`      // host:port each
+	Database    string            `json:"database"`     // file, shared by all replicas
+	Partitions  int               `json:"partitions"`   // of each topic
+	Outbox      bool              `json:"outbox"`       // off: events are sent after the commit, from memory
+	Inbox       bool              `json:"inbox"`        // off: only the status machine stops a repeated event
+	StuckAfter  time.Duration     `json:"stuck_after"`  // nanoseconds until an order that waits is parked; 0: never
+	DeadLetters bool              `json:"dead_letters"` // off: a message that fails holds up its partition
+	Backoff     bool              `json:"backoff"`      // off: what fails is tried again without a pause
+	Grace       time.Duration     `json:"grace"`        // nanoseconds for an orderly end
+	Tracing     telemetry.Tracing `json:"tracing"`
+	Guard       pki.GuardConfig   `json:"guard"`
 }
 
 // Validate returns every problem of c, joined.

@@ -27,6 +27,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		replayed: counter("ordbench_order_replayed_total", "Requests answered with the order that their key already stood for."),
 		lost:     counter("ordbench_order_events_lost_total", "Events given up: without an outbox nothing brings them back."),
 		moved:    counters("ordbench_order_moved_total", "Orders that reached a status.", "status"),
-		events:   counters("ordbench_order_events_total", "Events that moved no order: repeated, ignored or unreadable.", "outcome"),
+		events:   counters("ordbench_order_events_total", "Events that moved no order: repeated, ignored, unreadable, retried or dead.", "outcome"),
 	}
+}
+
+// aside counts a message that failed.
+func (m *metrics) aside(dead bool) {
+	outcome := "retried"
+	if dead {
+		outcome = "dead"
+	}
+	m.events.WithLabelValues(outcome).Inc()
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/ordbench/ordbench/system/events"
 	"github.com/ordbench/ordbench/system/lifecycle"
 	"github.com/ordbench/ordbench/system/pki"
+	"github.com/ordbench/ordbench/system/store"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -60,6 +61,11 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 
 	metrics := newMetrics(reg)
+	var aside *bus.Aside
+	if cfg.DeadLetters {
+		aside = bus.AsideOf("order", events.OrderGroup, pub)
+		aside.Own, aside.Watch = store.Refused, metrics.aside
+	}
 	ready := lifecycle.WaitFor("topics")
 	api := &api{book: book, metrics: metrics, log: log}
 	admin := telemetry.Admin{Addr: cfg.Admin, Component: "order", Replica: cfg.Replica, Ready: ready.Check, Registry: reg}
@@ -84,13 +90,20 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		if err := bus.EnsureTopics(ctx, cfg.Brokers, cfg.Partitions, events.Topics()...); err != nil {
 			return err
 		}
+		topics := []string{events.InventoryTopic, events.PaymentTopic}
+		if cfg.DeadLetters {
+			topics = append(topics, deadTopics...)
+			if err := bus.EnsureTopics(ctx, cfg.Brokers, bus.DeadPartitions, deadTopics...); err != nil {
+				return err
+			}
+		}
 		ready.Reached("topics")
 		log.Info("ready", "listen", cfg.Listen)
-		listener := &listener{book: book, metrics: metrics, tracer: tracer, log: log}
+		listener := &listener{book: book, metrics: metrics, deadLetters: cfg.DeadLetters, tracer: tracer, log: log}
 		return bus.Consume(ctx, bus.ConsumerConfig{
 			Brokers: cfg.Brokers, Group: events.OrderGroup, Member: cfg.Replica,
-			Topics:   []string{events.InventoryTopic, events.PaymentTopic},
-			MaxBatch: maxBatch, DrainTimeout: cfg.Grace, Points: consumerPoints, Log: log,
+			Topics:   topics,
+			MaxBatch: maxBatch, DrainTimeout: cfg.Grace, Points: consumerPoints, Hasty: !cfg.Backoff, Aside: aside, Log: log,
 		}, listener.handle)
 	}
 	front := []lifecycle.Task{serve, consume}

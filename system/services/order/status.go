@@ -9,7 +9,7 @@ type Status string
 // The statuses of an order.
 const (
 	Pending   Status = "PENDING"   // accepted; its stock and its payment are under way
-	Parked    Status = "PARKED"    // it has waited too long and is out of the way; an answer still ends it
+	Parked    Status = "PARKED"    // it has waited too long or failed too often, and is out of the way; an answer still ends it
 	Confirmed Status = "CONFIRMED" // paid
 	Rejected  Status = "REJECTED"  // its stock was not there
 	Cancelled Status = "CANCELLED" // its payment was declined, and its stock went back

@@ -13,18 +13,18 @@ import (
 
 // clerk turns reservations into payments.
 type clerk struct {
-	cashier *cashier
-	ledger  *ledger
-	metrics *metrics
-	tracer  *telemetry.Tracer
-	log     *slog.Logger
+	cashier     *cashier
+	ledger      *ledger
+	metrics     *metrics
+	deadLetters bool // what cannot be read is laid aside
+	tracer      *telemetry.Tracer
+	log         *slog.Logger
 }
 
 // handle charges one batch; it is a bus.Handler. The money comes before the
 // books: killed in between, the orders come again and the provider knows
-// their keys. What cannot be read will never be readable, so it is logged
-// with its place and left behind: retrying it would hold up its whole
-// partition for ever.
+// their keys. What cannot be read will never be readable: it is laid aside, or
+// without dead letters logged with its place and left behind.
 func (c *clerk) handle(ctx context.Context, batch []bus.Message) (err error) {
 	work := c.tracer.Process(events.PaymentGroup)
 	defer func() { work.End(err) }()
@@ -35,6 +35,9 @@ func (c *clerk) handle(ctx context.Context, batch []bus.Message) (err error) {
 		e, err := events.Decode(m.Value)
 		switch {
 		case err != nil:
+			if c.deadLetters {
+				return bus.Poison(err)
+			}
 			unreadable++
 			c.log.ErrorContext(telemetry.Continue(ctx, m.Header(bus.Traceparent)), "message left behind", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error", err)
 		case e.Type != events.InventoryReserved:

@@ -13,7 +13,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		orders: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ordbench_payment_orders_total",
-			Help: "Orders consumed: captured, declined, repeated, ignored or unreadable.",
+			Help: "Orders consumed: captured, declined, repeated, ignored, unreadable, retried or dead.",
 		}, []string{"outcome"}),
 		timeouts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "ordbench_payment_timeouts_total",
@@ -27,4 +27,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	reg.MustRegister(m.orders, m.timeouts, m.batch)
 	return m
+}
+
+// aside counts a message that failed.
+func (m *metrics) aside(dead bool) {
+	outcome := "retried"
+	if dead {
+		outcome = "dead"
+	}
+	m.orders.WithLabelValues(outcome).Inc()
 }

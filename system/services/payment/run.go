@@ -20,6 +20,7 @@ import (
 	"github.com/ordbench/ordbench/system/events"
 	"github.com/ordbench/ordbench/system/lifecycle"
 	"github.com/ordbench/ordbench/system/pki"
+	"github.com/ordbench/ordbench/system/store"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
@@ -65,11 +66,16 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 
 	metrics := newMetrics(reg)
+	var aside *bus.Aside
+	if cfg.DeadLetters {
+		aside = bus.AsideOf("payment", events.PaymentGroup, pub)
+		aside.Own, aside.Watch = store.Refused, metrics.aside
+	}
 	ready := lifecycle.WaitFor("topics", "partitions")
 	api := &api{ledger: ledger, log: log}
 	clerk := &clerk{
 		cashier: &cashier{provider: &provider{db: ledger.db, cfg: cfg.Provider}, inbox: cfg.Inbox, timeouts: metrics.timeouts},
-		ledger:  ledger, metrics: metrics, tracer: tracer, log: log,
+		ledger:  ledger, metrics: metrics, deadLetters: cfg.DeadLetters, tracer: tracer, log: log,
 	}
 	admin := telemetry.Admin{Addr: cfg.Admin, Component: "payment", Replica: cfg.Replica, Ready: ready.Check, Registry: reg}
 
@@ -83,7 +89,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		ready.Reached("topics")
 		return bus.Consume(ctx, bus.ConsumerConfig{
 			Brokers: cfg.Brokers, Group: events.PaymentGroup, Member: cfg.Replica, Topics: []string{events.InventoryTopic},
-			MaxBatch: maxBatch, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Points: consumerPoints, Log: log,
+			MaxBatch: maxBatch, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Points: consumerPoints, Hasty: !cfg.Backoff, Aside: aside, Log: log,
 			OnReady: func() {
 				ready.Reached("partitions")
 				log.Info("ready", "listen", cfg.Listen)
