@@ -56,7 +56,7 @@ doubled.
 		return usageError{fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())}
 	})
 	root.AddCommand(
-		newRun(), newLoad(), newUp(), newDown(), newStatus(), newChaos(), newVerify(), newToken(),
+		newRun(), newLoad(), newUp(), newDown(), newStatus(), newChaos(), newVerify(), newDLQ(), newToken(),
 		newScenario(), newReport(), newServe(), newReap(), newVersion(),
 	)
 	for _, c := range root.Commands() {

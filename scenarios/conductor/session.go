@@ -173,6 +173,20 @@ func (s *Session) Token(ctx context.Context, want control.TokenRequest) (control
 	return control.Token{Token: token}, nil
 }
 
+// DeadLetters are all messages that a group has ever given up.
+func (s *Session) DeadLetters(ctx context.Context) ([]system.DeadLetter, error) {
+	ctx, cancel := context.WithTimeout(ctx, auditLimit)
+	defer cancel()
+	return s.Stack.DeadLetters(ctx)
+}
+
+// Redrive sends dead letters back to the groups that gave them up.
+func (s *Session) Redrive(ctx context.Context, ids ...string) ([]system.DeadLetter, error) {
+	ctx, cancel := context.WithTimeout(ctx, auditLimit)
+	defer cancel()
+	return s.Stack.Redrive(ctx, ids...)
+}
+
 // Down asks for the end and returns when nothing of the stack is left.
 func (s *Session) Down(ctx context.Context) error {
 	s.audit.Changed(ctx, "down")

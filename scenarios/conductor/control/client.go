@@ -130,6 +130,17 @@ func (c *Client) Token(ctx context.Context, want TokenRequest) (t Token, err err
 	return t, c.call(ctx, http.MethodPost, "/token", want, &t)
 }
 
+// DeadLetters are all messages that a group has ever given up.
+func (c *Client) DeadLetters(ctx context.Context) (letters []system.DeadLetter, err error) {
+	return letters, c.call(ctx, http.MethodGet, "/dead-letters", nil, &letters)
+}
+
+// Redrive sends dead letters back, and returns those; "all" is each that still
+// matters.
+func (c *Client) Redrive(ctx context.Context, ids ...string) (sent []system.DeadLetter, err error) {
+	return sent, c.call(ctx, http.MethodPost, "/dead-letters/redrive", ids, &sent)
+}
+
 // Down ends the stack and returns when everything of it is gone.
 func (c *Client) Down(ctx context.Context) error {
 	return c.call(ctx, http.MethodPost, "/down", nil, nil)

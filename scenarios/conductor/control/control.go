@@ -27,6 +27,8 @@ type Stack interface {
 	Heal(ctx context.Context) ([]chaos.Record, error)
 	Verify(ctx context.Context) (Verification, error)
 	Token(ctx context.Context, want TokenRequest) (Token, error)
+	DeadLetters(ctx context.Context) ([]system.DeadLetter, error)
+	Redrive(ctx context.Context, ids ...string) ([]system.DeadLetter, error)
 	Down(ctx context.Context) error
 }
 

@@ -43,6 +43,18 @@ func (fake) Token(_ context.Context, want TokenRequest) (Token, error) {
 	return Token{want.User + " for " + want.For.String()}, nil
 }
 
+func (fake) DeadLetters(context.Context) ([]system.DeadLetter, error) {
+	return []system.DeadLetter{{ID: "payment-group/3", Cause: "no luck"}}, nil
+}
+
+func (fake) Redrive(_ context.Context, ids ...string) ([]system.DeadLetter, error) {
+	var sent []system.DeadLetter
+	for _, id := range ids {
+		sent = append(sent, system.DeadLetter{ID: id, Redriven: true})
+	}
+	return sent, nil
+}
+
 func (f fake) Down(context.Context) error { close(f.down); return nil }
 
 // serve answers as id until the test ends.
@@ -99,6 +111,12 @@ func TestClientSaysWhatTheStackSays(t *testing.T) {
 	}
 	if v, err := c.Verify(ctx); err != nil || v.Orders.Accepted != 3 {
 		t.Errorf("verification %+v, %v", v, err)
+	}
+	if d, err := c.DeadLetters(ctx); err != nil || len(d) != 1 || d[0].Cause != "no luck" {
+		t.Errorf("dead letters %+v, %v", d, err)
+	}
+	if d, err := c.Redrive(ctx, "payment-group/3", "x/1"); err != nil || len(d) != 2 || d[1].ID != "x/1" {
+		t.Errorf("sent back %+v, %v", d, err)
 	}
 	if err := c.Down(ctx); err != nil {
 		t.Error(err)

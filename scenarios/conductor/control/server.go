@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ordbench/ordbench/chaos"
+	"github.com/ordbench/ordbench/system"
 	"github.com/ordbench/ordbench/system/endpoint"
 )
 
@@ -70,6 +71,8 @@ func Serve(ctx context.Context, l net.Listener, info Info, s Stack) error {
 	mux.HandleFunc("POST /heal", answer(func(ctx context.Context, _ struct{}) ([]chaos.Record, error) { return s.Heal(ctx) }))
 	mux.HandleFunc("POST /verify", answer(func(ctx context.Context, _ struct{}) (Verification, error) { return s.Verify(ctx) }))
 	mux.HandleFunc("POST /token", answer(func(ctx context.Context, want TokenRequest) (Token, error) { return s.Token(ctx, want) }))
+	mux.HandleFunc("GET /dead-letters", answer(func(ctx context.Context, _ struct{}) ([]system.DeadLetter, error) { return s.DeadLetters(ctx) }))
+	mux.HandleFunc("POST /dead-letters/redrive", answer(func(ctx context.Context, ids []string) ([]system.DeadLetter, error) { return s.Redrive(ctx, ids...) }))
 	mux.HandleFunc("POST /down", answer(func(ctx context.Context, _ struct{}) (struct{}, error) { return struct{}{}, s.Down(ctx) }))
 	return endpoint.Serve(ctx, l, endpoint.NewServer(mux), 2*time.Second)
 }
