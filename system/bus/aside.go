@@ -54,7 +54,8 @@ func (p *poison) Unwrap() error { return p.error }
 // AsidePoints are the failpoints of setting aside.
 type AsidePoints struct{ BeforePublish, AfterPublish *failpoint.Point }
 
-func asidePointsOf(component string) AsidePoints {
+// AsidePointsOf are those of a component.
+func AsidePointsOf(component string) AsidePoints {
 	return AsidePoints{
 		BeforePublish: failpoint.At(component + ".aside.before-publish"),
 		AfterPublish:  failpoint.At(component + ".aside.after-publish"),
@@ -77,9 +78,9 @@ const (
 	DeadPartitions  = 1
 )
 
-// AsideOf is the Aside of a component that reads as group.
-func AsideOf(component, group string, pub *Publisher) *Aside {
-	return &Aside{Publisher: pub, RetryTopic: RetryTopic(group), DeadTopic: DeadTopic(group), Points: asidePointsOf(component)}
+// AsideOf is the Aside of a group.
+func AsideOf(group string, pub *Publisher, points AsidePoints) *Aside {
+	return &Aside{Publisher: pub, RetryTopic: RetryTopic(group), DeadTopic: DeadTopic(group), Points: points}
 }
 
 // ensure makes the topics.

@@ -53,7 +53,7 @@ func TestMessagesThatFailAreSetAsideAndHoldUpNobody(t *testing.T) {
 		return nil
 	}
 	var dead, retried int
-	aside := AsideOf("order", "group", pub)
+	aside := AsideOf("group", pub, AsidePoints{})
 	aside.Base, aside.Own = time.Millisecond, func(err error) bool { return errors.Is(err, errUnlucky) }
 	aside.Watch = func(d bool) {
 		mu.Lock()

@@ -21,9 +21,9 @@ type clerk struct {
 	log         *slog.Logger
 }
 
-// handle works one batch off; it is a bus.Handler. What cannot be
-// read will never be readable: it is laid aside, or without dead letters
-// logged with its place and left behind.
+// handle works one batch off; it is a bus.Handler. What cannot be read
+// will never be readable: it is laid aside, or without dead letters logged with
+// its place and left behind.
 func (c *clerk) handle(ctx context.Context, batch []bus.Message) (err error) {
 	work := c.tracer.Process(events.InventoryGroup)
 	defer func() { work.End(err) }()

@@ -12,6 +12,7 @@ var (
 	beforeCompensated = failpoint.At("inventory.compensation.before-commit")
 	afterCompensated  = failpoint.At("inventory.compensation.after-commit")
 
+	asidePoints    = bus.AsidePointsOf("inventory")
 	consumerPoints = bus.ConsumerPointsOf("inventory")
 	relayPoints    = bus.RelayPointsOf("inventory")
 )

@@ -69,7 +69,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	metrics := newMetrics(reg)
 	var aside *bus.Aside
 	if cfg.DeadLetters {
-		aside = bus.AsideOf("inventory", events.InventoryGroup, pub)
+		aside = bus.AsideOf(events.InventoryGroup, pub, asidePoints)
 		aside.Own, aside.Watch = store.Refused, metrics.aside
 	}
 	ready := lifecycle.WaitFor("topics", "partitions")

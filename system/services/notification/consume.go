@@ -20,9 +20,9 @@ type herald struct {
 	log         *slog.Logger
 }
 
-// handle tells of one batch; it is a bus.Handler. What cannot be
-// read will never be readable: it is laid aside, or without dead letters
-// logged with its place and left behind.
+// handle tells of one batch; it is a bus.Handler. What cannot be read
+// will never be readable: it is laid aside, or without dead letters logged with
+// its place and left behind.
 func (h *herald) handle(ctx context.Context, batch []bus.Message) (err error) {
 	work := h.tracer.Process(events.NotificationGroup)
 	defer func() { work.End(err) }()

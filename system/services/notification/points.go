@@ -10,5 +10,6 @@ var (
 	beforeCommit = failpoint.At("notification.before-commit")
 	afterCommit  = failpoint.At("notification.after-commit")
 
+	asidePoints    = bus.AsidePointsOf("notification")
 	consumerPoints = bus.ConsumerPointsOf("notification")
 )

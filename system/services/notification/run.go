@@ -69,7 +69,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	metrics := newMetrics(reg)
 	var aside *bus.Aside
 	if cfg.DeadLetters {
-		aside = bus.AsideOf("notification", events.NotificationGroup, pub)
+		aside = bus.AsideOf(events.NotificationGroup, pub, asidePoints)
 		aside.Own, aside.Watch = store.Refused, metrics.aside
 	}
 	ready := lifecycle.WaitFor("topics", "partitions")

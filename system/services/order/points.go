@@ -12,6 +12,7 @@ var (
 	beforeApplied = failpoint.At("order.consume.before-commit")
 	afterApplied  = failpoint.At("order.consume.after-commit")
 
+	asidePoints    = bus.AsidePointsOf("order")
 	consumerPoints = bus.ConsumerPointsOf("order")
 	relayPoints    = bus.RelayPointsOf("order")
 )

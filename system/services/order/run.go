@@ -63,7 +63,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	metrics := newMetrics(reg)
 	var aside *bus.Aside
 	if cfg.DeadLetters {
-		aside = bus.AsideOf("order", events.OrderGroup, pub)
+		aside = bus.AsideOf(events.OrderGroup, pub, asidePoints)
 		aside.Own, aside.Watch = store.Refused, metrics.aside
 	}
 	ready := lifecycle.WaitFor("topics")

@@ -12,6 +12,7 @@ var (
 	beforeCommit = failpoint.At("payment.before-commit")
 	afterCommit  = failpoint.At("payment.after-commit")
 
+	asidePoints    = bus.AsidePointsOf("payment")
 	consumerPoints = bus.ConsumerPointsOf("payment")
 	relayPoints    = bus.RelayPointsOf("payment")
 )

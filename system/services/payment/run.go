@@ -68,7 +68,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	metrics := newMetrics(reg)
 	var aside *bus.Aside
 	if cfg.DeadLetters {
-		aside = bus.AsideOf("payment", events.PaymentGroup, pub)
+		aside = bus.AsideOf(events.PaymentGroup, pub, asidePoints)
 		aside.Own, aside.Watch = store.Refused, metrics.aside
 	}
 	ready := lifecycle.WaitFor("topics", "partitions")
