@@ -3,8 +3,9 @@
 GO            ?= go
 GOLANGCI_LINT ?= v2.15.0
 FUZZTIME      ?= 10s
+RUNS          ?= 120
 
-.PHONY: help build images test check lint fmt vet bench bench-pipeline bench-load fuzz golden clean
+.PHONY: help build images test check lint fmt vet bench bench-pipeline bench-load bench-validity fuzz golden clean
 .DEFAULT_GOAL := build
 
 help: ## list the targets
@@ -40,6 +41,9 @@ bench-pipeline: build ## what the whole local stack sustains; it wants a quiet m
 bench-load: ## the load engine beside wrk, hey, oha and k6, what of them is installed; it wants a quiet machine
 	$(GO) build -o bin/bench-load ./loadgen/bench
 	bin/bench-load $(ARGS)
+
+bench-validity: ## starve generator or server by cgroup, RUNS (120) times: does the report say which?
+	ORDBENCH_VALIDITY_RUNS=$(RUNS) $(GO) test -run '^$$' -bench '^BenchmarkValidity$$' -benchtime 1x -timeout 30m -v ./cmd/ordbench
 
 fuzz: ## run every fuzz test for FUZZTIME (10s)
 	@set -e; for pkg in $$($(GO) list ./...); do \
