@@ -19,6 +19,12 @@ type Call struct {
 	Header []Field
 	Body   []byte
 	Key    []byte // idempotency key of an order, empty for reads
+
+	Step    string        // of a flow; "" for an attempt of one request
+	Planned time.Duration // when the attempt was due by the law, which its later steps are not
+	first   time.Duration // when its first step was sent; -1 before that
+	further bool          // it is a later step
+	goesOn  bool          // it holds a next step
 }
 
 // Field is one header line of a Call.
@@ -29,7 +35,7 @@ type Field struct {
 
 // Reset empties what a Workload fills and keeps the memory.
 func (c *Call) Reset() {
-	c.Op, c.Method = "", ""
+	c.Op, c.Method, c.Step = "", "", ""
 	c.Path, c.Header, c.Body, c.Key = c.Path[:0], c.Header[:0], c.Body[:0], c.Key[:0]
 }
 

@@ -39,16 +39,22 @@ func newRecorder(p Plan, limit time.Duration) *recorder {
 	return r
 }
 
-// record settles one call.
+// op is what is known of the operation of a call.
+func (s *shard) op(c *Call) *OpReport {
+	op := s.phases[c.Phase][c.Op]
+	if op == nil {
+		op = &OpReport{Reasons: map[string]uint64{}, Examples: map[string]string{}, Steps: map[string]*StepReport{}}
+		s.phases[c.Phase][c.Op] = op
+	}
+	return op
+}
+
+// record settles one call; of a flow, with its last step.
 func (r *recorder) record(c *Call, reply *Reply, v Verdict) {
 	s := &r.shards[c.Seq%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	op := s.phases[c.Phase][c.Op]
-	if op == nil {
-		op = &OpReport{Reasons: map[string]uint64{}, Examples: map[string]string{}}
-		s.phases[c.Phase][c.Op] = op
-	}
+	op := s.op(c)
 	op.Counts.settle(v.Outcome)
 	s.end = max(s.end, reply.Done)
 	if v.Reason != "" {
@@ -67,13 +73,19 @@ func (r *recorder) record(c *Call, reply *Reply, v Verdict) {
 	}
 	timed := v.Outcome != Error && v.Outcome != Rejected
 	if timed {
-		observe(&op.Response, reply.Done-c.Due)
-		s.recordInterval(c.Op, reply.Done-c.Due)
+		observe(&op.Response, reply.Done-c.Planned)
+		s.recordInterval(c.Op, reply.Done-c.Planned)
 	}
 	if timed && v.Outcome != OK {
 		op.LowerBounds++
 	}
-	if timed && sent {
+	switch {
+	case c.Step != "": // the slip was that of its steps
+		if timed && c.first >= 0 {
+			observe(&op.Service, reply.Done-c.first)
+		}
+		return
+	case timed && sent:
 		observe(&op.Service, reply.Done-reply.Sent)
 	}
 	if sent {
@@ -129,6 +141,7 @@ func (r *recorder) end() time.Duration {
 func newOpReport() *OpReport {
 	return &OpReport{
 		Reasons: map[string]uint64{}, Examples: map[string]string{},
+		Steps:    map[string]*StepReport{},
 		Response: newHistogram(), Service: newHistogram(), Slip: newHistogram(),
 	}
 }
@@ -137,6 +150,12 @@ func (o *OpReport) merge(from *OpReport) {
 	o.Counts = o.Counts.Plus(from.Counts)
 	o.Queued += from.Queued
 	o.LowerBounds += from.LowerBounds
+	for name, st := range from.Steps {
+		if o.Steps[name] == nil {
+			o.Steps[name] = &StepReport{Response: newHistogram(), Service: newHistogram()}
+		}
+		o.Steps[name].merge(st)
+	}
 	for reason, n := range from.Reasons {
 		o.Reasons[reason] += n
 	}

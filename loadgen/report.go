@@ -39,6 +39,8 @@ type OpReport struct {
 	Reasons     map[string]uint64 // why attempts were not ok
 	Examples    map[string]string // by reason, the first error in full
 
+	Steps map[string]*StepReport // of an operation that is a flow
+
 	Response *hdrhistogram.Histogram // from due to done
 	Service  *hdrhistogram.Histogram // from sent to done
 	Slip     *hdrhistogram.Histogram // from due, or a free connection if that was later, to sent: the generator's own lateness

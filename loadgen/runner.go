@@ -196,15 +196,28 @@ func (r *Runner) Snapshot() Snapshot {
 // sink is the Sink of a run.
 type sink struct{ r *Runner }
 
-// Done settles one call.
+// Done settles one call, unless it is a step of a flow that goes on.
 func (s sink) Done(c *Call, reply *Reply) {
-	if reply.Failure == Withdrawn {
+	if reply.Failure == Withdrawn && !c.further {
 		s.r.schedule.withdraw(c)
 		return
 	}
 	v := s.r.cfg.Workload.Judge(c, reply)
+	s.enter(c, reply, v)
+	if c.Step != "" {
+		if f, ok := s.r.cfg.Workload.(Follower); ok {
+			var goesOn bool
+			if v, goesOn = s.step(f, c, reply, v); goesOn {
+				return
+			}
+		}
+	}
 	s.r.recorder.record(c, reply, v)
 	s.r.schedule.answered(reply.Done)
+}
+
+// enter writes an order that was tried into the ledger.
+func (s sink) enter(c *Call, reply *Reply, v Verdict) {
 	if s.r.cfg.Ledger == nil || len(c.Key) == 0 {
 		return
 	}

@@ -46,7 +46,8 @@ func (s *schedule) Next(c *Call) bool {
 		return false
 	}
 	c.Reset()
-	c.Seq, c.Phase, c.Due = s.seq, phase, due
+	c.Seq, c.Phase, c.Due, c.Planned = s.seq, phase, due, due
+	c.first, c.further, c.goesOn = -1, false, false
 	s.workload.Next(c)
 	s.seq++
 	s.ahead.Due, s.ahead.Op = due, c.Op

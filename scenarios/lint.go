@@ -74,6 +74,8 @@ func (r *reader) judgeShape(s *Scenario, p *Phase) {
 		r.complain(r.places[p], "all phases closed, or none", "phase %q and phase %q: closed and open traffic do not mix", first.Name, p.Name)
 	case closed && p.Users != first.Users:
 		r.complain(r.at(&p.Users, p), "the same users in every phase", "phase %q has %d users, phase %q has %d", first.Name, first.Users, p.Name, p.Users)
+	case closed && s.Traffic.Mix["follow_order"] > 0:
+		r.complain(r.at(&p.Arrivals, p), "leave follow_order out of the mix", "the users of a closed loop make one request at a time, and follow_order makes several")
 	case p.Think > 0 && p.Users == 0:
 		r.complain(r.at(&p.Think, p), "", "only the users of a closed loop think")
 	case p.Trace != nil && p.Arrivals == ArrivalsPoisson:

@@ -49,7 +49,7 @@ func (s *Scenario) Summary() Summary {
 			Name: p.Name, Start: s.start(i), End: s.start(i + 1), Law: p.describe(), Arrivals: arrivals, Recorded: p.Record, Closed: p.Users > 0,
 		})
 	}
-	out.Orders = out.Arrivals * s.Traffic.Mix["place_order"]
+	out.Orders = out.Arrivals * (s.Traffic.Mix["place_order"] + s.Traffic.Mix["follow_order"])
 	for _, f := range s.Chaos {
 		at, _ := s.Moment(f.At)
 		out.Faults = append(out.Faults, Strike{Name: f.Name, At: at, Fault: f.describe()})

@@ -41,7 +41,7 @@ func (s *Shop) Judge(c *loadgen.Call, r *loadgen.Reply) loadgen.Verdict {
 // same, but of no use to the customer.
 func (s *Shop) accept(c *loadgen.Call, r *loadgen.Reply) loadgen.Verdict {
 	ok := loadgen.Verdict{Outcome: loadgen.OK, Certainty: loadgen.Happened}
-	if c.Op != PlaceOrder {
+	if c.Op != PlaceOrder && c.Step != Place {
 		return ok
 	}
 	id, found := orderID(r.Body)

@@ -22,10 +22,19 @@ import (
 const (
 	PlaceOrder loadgen.Op = "place_order"
 	ReadOrder  loadgen.Op = "read_order"
+	// FollowOrder is a flow: an order is placed, and asked for until it has
+	// come to its end. Its steps are Place and Poll.
+	FollowOrder loadgen.Op = "follow_order"
+)
+
+// The steps of FollowOrder.
+const (
+	Place = "place"
+	Poll  = "poll"
 )
 
 // Ops are the operations that a mix may hold.
-func Ops() []loadgen.Op { return []loadgen.Op{PlaceOrder, ReadOrder} }
+func Ops() []loadgen.Op { return []loadgen.Op{PlaceOrder, ReadOrder, FollowOrder} }
 
 // maxCustomers is how many addresses 10.0.0.0/8 has room for.
 const maxCustomers = 1<<24 - 2
@@ -86,6 +95,7 @@ func opNames() []string {
 type Shop struct {
 	seed   uint64
 	read   float64 // share of read_order
+	follow float64 // share of follow_order
 	recent recent
 	tokens [][]byte // "Bearer ..." by customer; one is for all, none sends none
 
@@ -110,8 +120,9 @@ func New(cfg Config) (*Shop, error) {
 	}
 	s := &Shop{seed: cfg.Seed, pcg: rand.NewPCG(0, 0)}
 	s.rng = rand.New(s.pcg)
-	if total := cfg.Mix[PlaceOrder] + cfg.Mix[ReadOrder]; total > 0 {
+	if total := cfg.Mix[PlaceOrder] + cfg.Mix[ReadOrder] + cfg.Mix[FollowOrder]; total > 0 {
 		s.read = cfg.Mix[ReadOrder] / total
+		s.follow = cfg.Mix[FollowOrder] / total
 	}
 	// Skewed as customers are: of 5,000 the busiest makes about a thousandth
 	// of the traffic, so that a rate limit per client is not hit by chance.
@@ -169,6 +180,9 @@ func (s *Shop) Next(c *loadgen.Call) {
 		}
 	}
 	s.placeOrder(c, customer)
+	if op >= 1-s.follow {
+		c.Op, c.Step = FollowOrder, Place
+	}
 }
 
 // readOrder asks for an order, as the customer who placed it.

@@ -68,6 +68,7 @@ func (e *eventLoop) Run(ctx context.Context, job loadgen.Job) error {
 		l := newLoop(share(e.cfg.Connections, n, i), e.spin)
 		l.job, l.timeout, l.origin = job, e.cfg.Timeout, newOrigin(e.base)
 		l.routes, l.lost = routes, lost
+		l.steps, _ = job.Replies.(loadgen.Flows)
 		loops.Go(func() {
 			if err := e.run(ctx, l); err != nil {
 				cancel() // the other loops stop too

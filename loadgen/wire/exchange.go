@@ -163,5 +163,5 @@ func (l *loop) settle(c *conn) {
 		c.reply.Status, c.reply.Header = c.in.status, c.header
 	}
 	c.ready = c.reply.Done
-	l.job.Replies.Done(&c.call, &c.reply)
+	l.tell(c)
 }

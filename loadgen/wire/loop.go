@@ -46,6 +46,8 @@ type loop struct {
 	more    bool          // there may be calls to take
 	behind  bool          // calls may be due that were not looked at
 	flights flights
+	steps   loadgen.Flows // nil where no call has a next step
+	later   later         // calls that wait for their time without a connection
 	conns   []conn
 	margin  margin
 	stopped atomic.Int64 // when the load was stopped, -1 before
@@ -84,7 +86,7 @@ func (l *loop) run() error {
 	for {
 		l.expire()
 		l.begin() // last, so that no connection is free while a call may wait
-		if l.held == nil && !l.behind && l.flights.first == nil && (!l.more || l.isStopped()) {
+		if l.held == nil && !l.behind && l.flights.first == nil && len(l.later.calls) == 0 && (!l.more || l.isStopped()) {
 			return nil
 		}
 		n, err := l.wait(events[:])
@@ -102,6 +104,9 @@ func (l *loop) run() error {
 func (l *loop) begin() {
 	l.behind = false
 	for range burst {
+		if len(l.later.calls) > 0 && l.beginLater() {
+			continue
+		}
 		if l.held == nil && !l.take() {
 			return
 		}
@@ -121,14 +126,8 @@ func (l *loop) take() bool {
 	if !l.more || l.isStopped() {
 		return false
 	}
-	var c *conn
-	if n := len(l.idle); n > 0 {
-		c = l.idle[n-1]
-		l.idle = l.idle[:n-1]
-	} else if n := len(l.spare); n > 0 {
-		c = l.spare[n-1]
-		l.spare = l.spare[:n-1]
-	} else {
+	c := l.free()
+	if c == nil {
 		return false // the schedule is the queue
 	}
 	if l.more = l.job.Calls.Next(&c.call); !l.more {
@@ -141,6 +140,18 @@ func (l *loop) take() bool {
 	c.out, c.unfit = l.origin.append(c.out[:0], &c.call)
 	l.held, l.rise = c, -1
 	return true
+}
+
+// free takes a connection that is free, nil if none is.
+func (l *loop) free() (c *conn) {
+	if n := len(l.idle); n > 0 {
+		c = l.idle[n-1]
+		l.idle = l.idle[:n-1]
+	} else if n := len(l.spare); n > 0 {
+		c = l.spare[n-1]
+		l.spare = l.spare[:n-1]
+	}
+	return c
 }
 
 // start sends the call that c holds, or says why it can't be sent any more.
@@ -161,7 +172,7 @@ func (l *loop) start(c *conn, now time.Duration) {
 		l.send(c)
 		return
 	}
-	l.job.Replies.Done(&c.call, &c.reply)
+	l.tell(c)
 	l.release(c)
 }
 
@@ -235,6 +246,7 @@ func (l *loop) giveUp(err error) {
 	for c := l.flights.first; c != nil; c = l.flights.first {
 		l.fail(c, loadgen.Unfinished, err)
 	}
+	l.dropLater()
 }
 
 // wait sleeps until something happens or has to be done, but for the last
@@ -246,6 +258,9 @@ func (l *loop) wait(events []event) (int, error) {
 	now, until, paced := l.os.now(), l.end(), false
 	if c := l.flights.first; c != nil {
 		until = min(until, c.deadline)
+	}
+	if len(l.later.calls) > 0 && (l.held != nil || len(l.idle)+len(l.spare) > 0) {
+		until = min(until, l.later.calls[0].Due)
 	}
 	if l.held != nil {
 		if l.rise < 0 {

@@ -43,9 +43,27 @@ func (w *worker) run(ctx context.Context) {
 		if !more {
 			return
 		}
+		w.finish(ctx, ready)
+	}
+}
+
+// finish sends the call and what comes of it: a flow keeps its connection.
+func (w *worker) finish(ctx context.Context, ready time.Duration) {
+	steps, _ := w.job.Replies.(loadgen.Flows)
+	for {
 		reply := w.settle(ctx)
 		reply.Ready = ready
 		w.job.Replies.Done(&w.call, &reply)
+		if steps == nil || !steps.GoesOn(&w.call) {
+			return
+		}
+		ready = reply.Done
+		timer := time.NewTimer(w.call.Due - w.now())
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
 	}
 }
 

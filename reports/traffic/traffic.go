@@ -93,6 +93,13 @@ func Latency(report *loadgen.Report) ([]reports.Latency, error) {
 			// Of those that were sent and not answered, the service took at
 			// least as long too.
 			collect(op, p.Name, reports.ServiceClock, o.Service, o.Counts.Timeout+o.Counts.Unfinished)
+			// The steps of a flow are rows of their own: response from when
+			// the flow was due, so that a slow step hides in none after it.
+			for _, name := range slices.Sorted(maps.Keys(o.Steps)) {
+				step := op + "." + loadgen.Op(name)
+				collect(step, p.Name, reports.ResponseClock, o.Steps[name].Response, 0)
+				collect(step, p.Name, reports.ServiceClock, o.Steps[name].Service, 0)
+			}
 		}
 	}
 	for _, k := range keys {

@@ -397,8 +397,10 @@ func (r *run) result() *reports.Result {
 func (r *run) attempts() uint64 {
 	var n uint64
 	for _, p := range r.report.Phases {
-		if o := p.Ops[shop.PlaceOrder]; o != nil {
-			n += o.Counts.Scheduled
+		for _, op := range []loadgen.Op{shop.PlaceOrder, shop.FollowOrder} {
+			if o := p.Ops[op]; o != nil {
+				n += o.Counts.Scheduled
+			}
 		}
 	}
 	return n
