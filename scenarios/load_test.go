@@ -54,6 +54,7 @@ system:
   broker: {replicas: 3}
   images: {kafka: k:1, redis: r:2, postgres: p:3, mirror: here/there}
   tracing: {sample: 25%}
+  coupling: sync
   patterns: {outbox: off, inbox: false, breaker: no, tracing: off, dead_letters: off, auth: off, mtls: off, rate_limit: off, shedding: off, bulkhead: off, backoff: off, retry_budget: off}
 traffic:
   customers: 10
@@ -99,9 +100,10 @@ func TestEveryKeyIsRead(t *testing.T) {
 			Scaling: system.ScalingConfig{
 				By: system.ScaleByNone, LagThreshold: 10, Partitions: 4, PollingInterval: 500 * time.Millisecond,
 			},
-			Tracing: system.TracingConfig{Sample: 0.25},
-			Broker:  system.BrokerConfig{Replicas: 3},
-			Images:  system.ImagesConfig{Kafka: "k:1", Redis: "r:2", PostgreSQL: "p:3", Mirror: "here/there"},
+			Tracing:  system.TracingConfig{Sample: 0.25},
+			Broker:   system.BrokerConfig{Replicas: 3},
+			Images:   system.ImagesConfig{Kafka: "k:1", Redis: "r:2", PostgreSQL: "p:3", Mirror: "here/there"},
+			Coupling: system.CouplingSync,
 		},
 		Traffic: Traffic{
 			Customers: 10, Connections: 8, Timeout: 3 * time.Second, MaxSlip: 20 * time.Millisecond,
@@ -246,10 +248,10 @@ func TestLoadSaysWhatItCouldNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, row := range []struct{ path, want string }{
-		{"none.yaml", "read scenario none.yaml: file does not exist; known: broker-outage, kill-inventory, kill-payment, ramp, spike, steady"},
+		{"none.yaml", "read scenario none.yaml: file does not exist; known: broker-outage, coupling-sync, kill-inventory, kill-payment, ramp, spike, steady"},
 		{"spik", `read scenario spik: file does not exist; did you mean "spike"?`},
 		{"elsewhere/spike.yaml", `read scenario elsewhere/spike.yaml: file does not exist; the library has "spike"`},
-		{"folder", "read scenario folder: is a directory; known: broker-outage, kill-inventory, kill-payment, ramp, spike, steady"},
+		{"folder", "read scenario folder: is a directory; known: broker-outage, coupling-sync, kill-inventory, kill-payment, ramp, spike, steady"},
 	} {
 		_, err := Load(row.path)
 		var unread *FileError

@@ -30,7 +30,7 @@ func systemKeys(c *system.Config) object {
 	const replicas = 100
 	return object{
 		of:    "system",
-		later: []string{"coupling", "runtime"},
+		later: []string{"runtime"},
 		fields: []field{
 			{"gateway", object{of: "system.gateway", fields: []field{
 				{"replicas", whole(&c.Gateway.Replicas, 1, replicas), false},
@@ -74,6 +74,7 @@ func systemKeys(c *system.Config) object {
 				{"replicas", brokers(&c.Broker.Replicas), false},
 			}}, false},
 			{"images", imageKeys(&c.Images), false},
+			{"coupling", oneOf(&c.Coupling, []string{system.CouplingAsync, system.CouplingSync}), false},
 			{"tracing", object{of: "system.tracing", flow: true, fields: []field{
 				{"sample", share(&c.Tracing.Sample), false},
 			}}, false},

@@ -16,6 +16,7 @@ type Config struct {
 	Payment      PaymentConfig
 	Notification NotificationConfig
 	Scaling      ScalingConfig
+	Coupling     string // CouplingAsync or CouplingSync
 	Patterns     PatternsConfig
 	Tracing      TracingConfig
 	Broker       BrokerConfig
@@ -101,6 +102,12 @@ const (
 	ScaleByNone = "none"
 )
 
+// How the services are coupled.
+const (
+	CouplingAsync = "async" // by events, and an order is answered before it is worked off
+	CouplingSync  = "sync"  // by calls, and an order is answered when it has come to its end
+)
+
 // PatternsConfig switches each pattern, so that its worth can be measured.
 type PatternsConfig struct {
 	Outbox      bool
@@ -169,6 +176,7 @@ func DefaultConfig() Config {
 			PollingInterval:     time.Second,
 			StabilizationWindow: 30 * time.Second,
 		},
+		Coupling: CouplingAsync,
 		Patterns: PatternsConfig{Outbox: true, Inbox: true, Breaker: true, Tracing: true, Auth: true, MTLS: true, RateLimit: true, Shedding: true, Bulkhead: true, Backoff: true, RetryBudget: true, DeadLetters: true},
 		Tracing:  TracingConfig{Sample: 1},
 		Broker:   BrokerConfig{Replicas: 1},
@@ -226,6 +234,7 @@ func (c Config) Validate() error {
 	default:
 		need(false, "scaling by %q is unknown: lag or none", c.Scaling.By)
 	}
+	need(c.Coupling == CouplingAsync || c.Coupling == CouplingSync, "coupling %q is unknown: async or sync", c.Coupling)
 	return errors.Join(problems...)
 }
 

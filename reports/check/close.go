@@ -25,6 +25,9 @@ type Closing struct {
 	Attempts uint64
 	// OutboxOn: the order service publishes through its outbox.
 	OutboxOn bool
+	// Direct: services call each other, so that there are no events, and the
+	// laws about them are left out.
+	Direct bool
 	// InboxOn: consumers drop what they have seen.
 	InboxOn bool
 }

@@ -150,7 +150,7 @@ func (r *run) boot(ctx context.Context, log *slog.Logger) error {
 	stop := context.AfterFunc(channelContext(r.Interrupt), cancel)
 	defer stop()
 	cfg := r.Scenario.System
-	r.traces = traces.NewBook(traces.Options{Slowest: slowestOrders, Sample: cfg.Tracing.Sample})
+	r.traces = traces.NewBook(traces.Options{Slowest: slowestOrders, Sample: cfg.Tracing.Sample, Inline: cfg.Coupling == system.CouplingSync})
 	collector, err := Collect(ctx, &cfg, r.traces, r.Endpoint)
 	if err != nil {
 		return err
@@ -327,6 +327,7 @@ func (r *run) settle(ctx context.Context) error {
 		Attempts:   r.attempts(),
 		OutboxOn:   p.Outbox,
 		InboxOn:    p.Inbox,
+		Direct:     r.Scenario.System.Coupling == system.CouplingSync,
 	}
 	if closing.LedgerErr = loadgen.ReadLedger(ledger, book.Attempt); closing.LedgerErr != nil {
 		r.trouble("read the ledger of attempts: %v", closing.LedgerErr)

@@ -212,8 +212,12 @@ func (s *Session) Verify(ctx context.Context) (control.Verification, error) {
 	if err := s.Stack.Audit(auditing, book); err != nil {
 		return control.Verification{}, fmt.Errorf("audit: %w", err)
 	}
-	patterns := s.Stack.Config().Patterns
-	found := book.Close(check.Closing{Drained: drain.Settled, OutboxOn: patterns.Outbox, InboxOn: patterns.Inbox})
+	cfg := s.Stack.Config()
+	found := book.Close(check.Closing{
+		Drained:  drain.Settled,
+		OutboxOn: cfg.Patterns.Outbox, InboxOn: cfg.Patterns.Inbox,
+		Direct: cfg.Coupling == system.CouplingSync,
+	})
 	v := control.Verification{
 		Drained:    drain.Settled,
 		InFlight:   drain.String(),

@@ -27,6 +27,8 @@ type Site struct {
 	Cache       string
 	Orders      []string
 	Inventories []string
+	// Payments and Notifications are called only where coupling is sync.
+	Payments, Notifications []string
 	// Database is the database of a service, a file or a postgres:// URL.
 	Database func(system.Component) string
 	// Collector is the URL that spans go to; "": there are no spans.
@@ -87,6 +89,23 @@ func pool(cfg system.Config) resilience.PoolConfig {
 	return resilience.PoolConfig{Places: cfg.Gateway.Places, Shed: cfg.Patterns.Shedding}
 }
 
+// partnerTimeout is how much of the time that the gateway gives an order one
+// of the four calls may take.
+const partnerTimeout = 4
+
+// partners are whom the order service calls, if it does.
+func (s Site) partners(cfg system.Config) *order.Partners {
+	if cfg.Coupling != system.CouplingSync {
+		return nil
+	}
+	return &order.Partners{
+		Inventories:   s.Inventories,
+		Payments:      s.Payments,
+		Notifications: s.Notifications,
+		Timeout:       cfg.Gateway.Timeout / partnerTimeout,
+	}
+}
+
 // Of is the configuration of one replica of a service, which listens on the
 // addresses of r.
 func Of(cfg system.Config, r system.Replica, at Site) any {
@@ -103,6 +122,7 @@ func Of(cfg system.Config, r system.Replica, at Site) any {
 			DeadLetters: cfg.Patterns.DeadLetters,
 			Backoff:     cfg.Patterns.Backoff,
 			StuckAfter:  cfg.Order.StuckAfter,
+			Partners:    at.partners(cfg),
 			Grace:       serviceGrace,
 			Tracing:     tracing,
 			Guard:       at.guard(cfg, r.Name),
@@ -112,6 +132,7 @@ func Of(cfg system.Config, r system.Replica, at Site) any {
 			Replica: r.Name, Listen: r.Addr, Admin: r.Admin,
 			Brokers:     at.Brokers,
 			Database:    at.Database(r.Component),
+			Direct:      cfg.Coupling == system.CouplingSync,
 			Partitions:  cfg.Scaling.Partitions,
 			Work:        cfg.Inventory.Work,
 			Inbox:       cfg.Patterns.Inbox,
@@ -128,6 +149,7 @@ func Of(cfg system.Config, r system.Replica, at Site) any {
 			Replica: r.Name, Listen: r.Addr, Admin: r.Admin,
 			Brokers:     at.Brokers,
 			Database:    at.Database(r.Component),
+			Direct:      cfg.Coupling == system.CouplingSync,
 			Partitions:  cfg.Scaling.Partitions,
 			Inbox:       cfg.Patterns.Inbox,
 			DeadLetters: cfg.Patterns.DeadLetters,
@@ -147,6 +169,7 @@ func Of(cfg system.Config, r system.Replica, at Site) any {
 			Replica: r.Name, Listen: r.Addr, Admin: r.Admin,
 			Brokers:     at.Brokers,
 			Database:    at.Database(r.Component),
+			Direct:      cfg.Coupling == system.CouplingSync,
 			Partitions:  cfg.Scaling.Partitions,
 			Inbox:       cfg.Patterns.Inbox,
 			DeadLetters: cfg.Patterns.DeadLetters,

@@ -153,10 +153,12 @@ func (f *fleet) service(r system.Replica) (spec, error) {
 	r.Addr = net.JoinHostPort(r.Name, servicePort)
 	r.Admin = net.JoinHostPort(r.Name, adminPort)
 	text, err := json.MarshalIndent(briefing.Of(f.cfg, r, briefing.Site{
-		Brokers:     f.inside(system.Broker, kafkaPort),
-		Cache:       f.inside(system.Cache, redisPort)[0],
-		Orders:      f.inside(system.Order, servicePort),
-		Inventories: f.inside(system.Inventory, servicePort),
+		Brokers:       f.inside(system.Broker, kafkaPort),
+		Cache:         f.inside(system.Cache, redisPort)[0],
+		Orders:        f.inside(system.Order, servicePort),
+		Inventories:   f.inside(system.Inventory, servicePort),
+		Payments:      f.inside(system.Payment, servicePort),
+		Notifications: f.inside(system.Notification, servicePort),
 		Database: func(c system.Component) string {
 			return f.databaseURL(f.inside(system.Database, postgresPort)[0], string(c))
 		},

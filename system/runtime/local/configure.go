@@ -54,6 +54,8 @@ func (f *fleet) config(r system.Replica) (any, error) {
 			Cache:          way.to(system.Cache, f.addrs(system.Cache))[0],
 			Orders:         way.to(system.Order, f.addrs(system.Order)),
 			Inventories:    way.to(system.Inventory, f.addrs(system.Inventory)),
+			Payments:       way.to(system.Payment, f.addrs(system.Payment)),
+			Notifications:  way.to(system.Notification, f.addrs(system.Notification)),
 			Database:       f.databasePath,
 			Collector:      f.cfg.Tracing.Endpoint,
 			Spool:          f.cfg.SpoolDir(),

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/ordbench/ordbench/system/direct"
 	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
@@ -13,10 +14,12 @@ import (
 // api answers HTTP:
 //
 //	GET /stock/{sku}  200 with what is held of one article
+//	POST /events      200 with what came of an event, where services call each other
 //
 // Whatever is not well is problem+json.
 type api struct {
 	stock *stock
+	desk  *desk // nil: events come by the broker
 	log   *slog.Logger
 }
 
@@ -28,6 +31,9 @@ func (a *api) handler(requests *telemetry.Requests) http.Handler {
 	}
 	route("GET /stock/{sku}", a.find)
 	route("/stock/{sku}", endpoint.OnlyAllow("GET, HEAD"))
+	if a.desk != nil {
+		route("POST "+direct.Path, direct.Handler(a.desk.handle, a.log))
+	}
 	route("/", func(w http.ResponseWriter, _ *http.Request) {
 		endpoint.NewProblem(http.StatusNotFound, "not-found", "there is GET /stock/{sku}").Write(w)
 	})

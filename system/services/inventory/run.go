@@ -74,6 +74,9 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	ready := lifecycle.WaitFor("topics", "partitions")
 	api := &api{stock: stock, log: log}
+	if cfg.Direct {
+		api.desk = newDesk(stock, cfg.Work)
+	}
 	clerk := &clerk{stock: stock, work: cfg.Work, metrics: metrics, deadLetters: cfg.DeadLetters, tracer: tracer, log: log}
 	admin := telemetry.Admin{Addr: cfg.Admin, Component: "inventory", Replica: cfg.Replica, Ready: ready.Check, Registry: reg}
 

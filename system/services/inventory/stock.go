@@ -58,6 +58,9 @@ var errNoSuchSKU = errors.New("no such article")
 type stock struct {
 	db    *store.DB
 	inbox bool // an event takes effect only once
+	// direct: who tells of an event waits for the answer, which goes into no
+	// outbox.
+	direct bool
 }
 
 // openStock opens the database, creating what is missing; articles that it
@@ -67,7 +70,7 @@ func openStock(ctx context.Context, cfg Config) (*stock, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &stock{db: db, inbox: cfg.Inbox}
+	s := &stock{db: db, inbox: cfg.Inbox, direct: cfg.Direct}
 	if err = db.Migrate(ctx, schema...); err == nil {
 		err = s.seed(ctx, cfg.SKUs, cfg.Stock)
 	}
@@ -124,7 +127,11 @@ func (s *stock) find(ctx context.Context, sku string) (article, error) {
 }
 
 // tally counts what became of a batch of events.
-type tally struct{ reserved, rejected, sold, released, repeated int }
+type tally struct {
+	reserved, rejected, sold, released, repeated int
+	direct                                       bool
+	answer                                       []byte // what came of the last order, where it is told directly
+}
 
 // apply does what each event asks for, all in one transaction: a new order
 // has its stock reserved or is rejected, and the answer is promised; what is
@@ -134,7 +141,7 @@ type tally struct{ reserved, rejected, sold, released, repeated int }
 func (s *stock) apply(ctx context.Context, batch []events.Event, now time.Time) (tally, error) {
 	var out tally
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
-		out = tally{}
+		out = tally{direct: s.direct}
 		var first []bool
 		if s.inbox {
 			var err error
@@ -196,7 +203,7 @@ func (out *tally) apply(tx *store.Tx, shelf shelf, e events.Event, now time.Time
 	} else {
 		out.rejected++
 	}
-	return answer(tx, e, lack, now)
+	return out.tell(tx, e, lack, now)
 }
 
 // settle ends the reservation of every item of the order.
@@ -229,8 +236,8 @@ func take(tx *store.Tx, shelf shelf, o events.Event, now time.Time) (lack string
 	return "", nil
 }
 
-// answer promises to publish what became of the order.
-func answer(tx *store.Tx, o events.Event, lack string, now time.Time) error {
+// tell promises to publish what became of the order, or keeps it for who waits.
+func (out *tally) tell(tx *store.Tx, o events.Event, lack string, now time.Time) error {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return fmt.Errorf("make event id: %w", err)
@@ -250,6 +257,10 @@ func answer(tx *store.Tx, o events.Event, lack string, now time.Time) error {
 	payload, err := e.Encode()
 	if err != nil {
 		return err
+	}
+	if out.direct {
+		out.answer = payload
+		return nil
 	}
 	return tx.Enqueue(store.Message{EventID: e.EventID, Topic: events.InventoryTopic, Key: o.OrderID, Payload: payload, Traceparent: o.Traceparent})
 }

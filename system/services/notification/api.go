@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/ordbench/ordbench/system/direct"
 	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
@@ -13,10 +14,12 @@ import (
 // api answers HTTP:
 //
 //	GET /notifications/{order}  200 with what a customer was told of an order
+//	POST /events                204 once a customer is told, where services call each other
 //
 // Whatever is not well is problem+json.
 type api struct {
 	mailbox *mailbox
+	direct  bool // events come by HTTP
 	log     *slog.Logger
 }
 
@@ -34,6 +37,9 @@ func (a *api) handler(requests *telemetry.Requests) http.Handler {
 	}
 	route("GET /notifications/{order}", a.find)
 	route("/notifications/{order}", endpoint.OnlyAllow("GET, HEAD"))
+	if a.direct {
+		route("POST "+direct.Path, direct.Handler(a.mailbox.handle, a.log))
+	}
 	route("/", func(w http.ResponseWriter, _ *http.Request) {
 		endpoint.NewProblem(http.StatusNotFound, "not-found", "there is GET /notifications/{order}").Write(w)
 	})

@@ -20,6 +20,7 @@ type Config struct {
 	Inbox       bool              `json:"inbox"`        // off: a redelivered event is told again
 	DeadLetters bool              `json:"dead_letters"` // off: a message that fails holds up its partition
 	Backoff     bool              `json:"backoff"`      // off: what fails is tried again without a pause
+	Direct      bool              `json:"direct"`       // events come by HTTP, and are answered there
 	Grace       time.Duration     `json:"grace"`        // nanoseconds for an orderly end
 	Tracing     telemetry.Tracing `json:"tracing"`
 	Guard       pki.GuardConfig   `json:"guard"`

@@ -73,7 +73,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		aside.Own, aside.Watch = store.Refused, metrics.aside
 	}
 	ready := lifecycle.WaitFor("topics", "partitions")
-	api := &api{mailbox: mailbox, log: log}
+	api := &api{mailbox: mailbox, direct: cfg.Direct, log: log}
 	herald := &herald{mailbox: mailbox, metrics: metrics, deadLetters: cfg.DeadLetters, tracer: tracer, log: log}
 	admin := telemetry.Admin{Addr: cfg.Admin, Component: "notification", Replica: cfg.Replica, Ready: ready.Check, Registry: reg}
 

@@ -23,6 +23,7 @@ import (
 type api struct {
 	book    *book
 	publish func(store.Message) // sends an event that is in no outbox; nil with the outbox on
+	chain   *chain              // brings an order to its end before it is answered; nil: events do
 	metrics *metrics
 	log     *slog.Logger
 }
@@ -77,6 +78,10 @@ func (a *api) place(w http.ResponseWriter, r *http.Request) {
 		a.metrics.placed.Inc()
 		if a.publish != nil {
 			a.publish(placed.event)
+		}
+		if a.chain != nil {
+			a.finish(w, r, placed)
+			return
 		}
 	}
 	w.Header().Set("Location", "/orders/"+placed.id)

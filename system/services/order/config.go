@@ -25,6 +25,9 @@ type Config struct {
 	Grace       time.Duration     `json:"grace"`        // nanoseconds for an orderly end
 	Tracing     telemetry.Tracing `json:"tracing"`
 	Guard       pki.GuardConfig   `json:"guard"`
+	// Partners, if they are named, are called in line before an order is
+	// answered; events then go to no topic.
+	Partners *Partners `json:"partners,omitempty"`
 }
 
 // Validate returns every problem of c, joined.
@@ -38,7 +41,22 @@ func (c Config) Validate() error {
 	problems.Need(c.Database != "", "database is missing")
 	problems.Need(c.Partitions > 0, "partitions is not positive: %d", c.Partitions)
 	problems.Need(c.StuckAfter >= 0, "stuck_after is negative: %s", c.StuckAfter)
+	if p := c.Partners; p != nil {
+		for name, addrs := range map[string][]string{"inventories": p.Inventories, "payments": p.Payments, "notifications": p.Notifications} {
+			problems.Need(len(addrs) > 0, "partners.%s are missing", name)
+			problems.Address("partners."+name, addrs...)
+		}
+		problems.Need(p.Timeout > 0, "partners.timeout is not positive: %s", p.Timeout)
+	}
 	problems.Need(c.Grace > 0, "grace is not positive: %s", c.Grace)
 	problems = append(problems, c.Tracing.Validate()) // nil does not count
 	return problems.Err()
+}
+
+// Partners are the services that the order service calls, host:port each.
+type Partners struct {
+	Inventories   []string      `json:"inventories"`
+	Payments      []string      `json:"payments"`
+	Notifications []string      `json:"notifications"`
+	Timeout       time.Duration `json:"timeout"` // nanoseconds for one call
 }

@@ -74,7 +74,10 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return bus.RunRelay(ctx, book.db, bus.RelayConfig{Publisher: pub, Points: relayPoints, Log: log})
 	}
 	settle := book.db.AwaitPublished
-	if !cfg.Outbox {
+	if cfg.Partners != nil {
+		book.outbox = false
+		api.chain = newChain(book, *cfg.Partners, guard.Identity(), tracer.Transport, log)
+	} else if !cfg.Outbox {
 		dual := newDualWrite(pub.Publish, metrics.lost, log)
 		api.publish = dual.send
 		publish = func(ctx context.Context) error {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/ordbench/ordbench/system/direct"
 	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
@@ -13,10 +14,12 @@ import (
 // api answers HTTP:
 //
 //	GET /payments/{order}  200 with what was decided about an order's money
+//	POST /events           200 with what came of an event, where services call each other
 //
 // Whatever is not well is problem+json.
 type api struct {
 	ledger *ledger
+	desk   *desk // nil: events come by the broker
 	log    *slog.Logger
 }
 
@@ -35,6 +38,9 @@ func (a *api) handler(requests *telemetry.Requests) http.Handler {
 	}
 	route("GET /payments/{order}", a.find)
 	route("/payments/{order}", endpoint.OnlyAllow("GET, HEAD"))
+	if a.desk != nil {
+		route("POST "+direct.Path, direct.Handler(a.desk.handle, a.log))
+	}
 	route("/", func(w http.ResponseWriter, _ *http.Request) {
 		endpoint.NewProblem(http.StatusNotFound, "not-found", "there is GET /payments/{order}").Write(w)
 	})

@@ -57,6 +57,9 @@ const declinedReason = "the provider declined the charge"
 type ledger struct {
 	db    *store.DB
 	inbox bool // an event takes effect only once
+	// direct: who tells of an order waits for the answer, which goes into no
+	// outbox.
+	direct bool
 }
 
 // openLedger opens the database, creating what is missing.
@@ -68,11 +71,14 @@ func openLedger(ctx context.Context, cfg Config) (*ledger, error) {
 	if err := db.Migrate(ctx, schema...); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &ledger{db: db, inbox: cfg.Inbox}, nil
+	return &ledger{db: db, inbox: cfg.Inbox, direct: cfg.Direct}, nil
 }
 
 // tally counts what became of a batch of orders.
-type tally struct{ captured, declined, repeated int }
+type tally struct {
+	captured, declined, repeated int
+	answer                       []byte // what came of the last order, where it is told directly
+}
 
 // record writes down what became of each order's money and promises to
 // publish it, all in one transaction. It is safe to call again with the same
@@ -93,9 +99,11 @@ func (l *ledger) record(ctx context.Context, orders []events.Event, outcomes []o
 				out.repeated++
 				continue
 			}
-			if err := enter(tx, o, outcomes[i], now); err != nil {
+			payload, err := l.enter(tx, o, outcomes[i], now)
+			if err != nil {
 				return fmt.Errorf("order %s: %w", o.OrderID, err)
 			}
+			out.answer = payload
 			if outcomes[i] == captured {
 				out.captured++
 			} else {
@@ -114,11 +122,11 @@ func (l *ledger) record(ctx context.Context, orders []events.Event, outcomes []o
 }
 
 // enter writes one payment, both sides of its transaction if money was moved,
-// and the event that tells of it.
-func enter(tx *store.Tx, o events.Event, what outcome, now time.Time) error {
+// and the event that tells of it, which it returns.
+func (l *ledger) enter(tx *store.Tx, o events.Event, what outcome, now time.Time) ([]byte, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return fmt.Errorf("make event id: %w", err)
+		return nil, fmt.Errorf("make event id: %w", err)
 	}
 	e := events.Event{
 		Type:      events.PaymentCaptured,
@@ -134,21 +142,24 @@ func enter(tx *store.Tx, o events.Event, what outcome, now time.Time) error {
 	}
 	payload, err := e.Encode()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	micros, cents := now.UnixMicro(), int64(o.Total)
 	if err := tx.Defer(insertPayment, o.OrderID, o.EventID, string(what), cents, micros); err != nil {
-		return err
+		return nil, err
 	}
 	if what == captured {
 		err := tx.Defer(insertEntries,
 			e.EventID, o.OrderID, providerAccount, cents, micros,
 			e.EventID, o.OrderID, salesAccount, -cents, micros)
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return tx.Enqueue(store.Message{EventID: e.EventID, Topic: events.PaymentTopic, Key: o.OrderID, Payload: payload, Traceparent: o.Traceparent})
+	if l.direct {
+		return payload, nil
+	}
+	return payload, tx.Enqueue(store.Message{EventID: e.EventID, Topic: events.PaymentTopic, Key: o.OrderID, Payload: payload, Traceparent: o.Traceparent})
 }
 
 // payment is what was decided about an order's money.

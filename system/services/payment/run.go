@@ -77,6 +77,9 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		cashier: &cashier{provider: &provider{db: ledger.db, cfg: cfg.Provider}, inbox: cfg.Inbox, timeouts: metrics.timeouts},
 		ledger:  ledger, metrics: metrics, deadLetters: cfg.DeadLetters, tracer: tracer, log: log,
 	}
+	if cfg.Direct {
+		api.desk = &desk{cashier: clerk.cashier, ledger: ledger}
+	}
 	admin := telemetry.Admin{Addr: cfg.Admin, Component: "payment", Replica: cfg.Replica, Ready: ready.Check, Registry: reg}
 
 	serve := func(ctx context.Context) error {
