@@ -4,7 +4,7 @@ var clock = Definition{
 	Name:    "clock",
 	Family:  ResourceFamily,
 	Summary: "the clock of a service is off",
-	Targets: keepers,
+	Targets: services,
 	Options: []Option{
 		{Name: "offset", Kind: Offset, Default: "1m", Summary: "how far, -30s for a clock that is behind"},
 		forOption, replicasOption,

@@ -60,7 +60,7 @@ func (d Definition) Runs() bool {
 // definitions lists the faults in the order in which help shows them.
 func definitions() []Definition {
 	return []Definition{
-		kill, stop, pause, resume, restart, crashLoop,
+		kill, stop, pause, resume, restart, crashLoop, failpoint,
 		latency, bandwidth, reset, halfOpen, slice, cut, dropAfter, flap,
 		partition,
 		leaderAway, produceErrors, fetchErrors, commitErrors, rebalanceStorm, poison,

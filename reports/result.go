@@ -241,6 +241,7 @@ type Fault struct {
 	Reverted   bool       `json:"reverted"`
 	Proof      []string   `json:"proof"`
 	Error      string     `json:"error,omitempty"`
+	Skipped    string     `json:"skipped,omitempty"` // why a drawn fault was left out
 	DetectMS   int64      `json:"detect_ms"`  // injection to first lag or error above the baseline; -1: not seen
 	RecoverMS  int64      `json:"recover_ms"` // end of fault to lag and errors back at the baseline; -1: not seen
 	MaxLag     int64      `json:"max_lag"`

@@ -1,15 +1,12 @@
 package system
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"time"
 
+	"github.com/ordbench/ordbench/system/failpoint"
 	"github.com/ordbench/ordbench/system/lever"
 )
 
@@ -21,16 +18,13 @@ func (s *Stack) Move(ctx context.Context, replica, name string, values map[strin
 	if err != nil {
 		return 0, false, fmt.Errorf("lever %s: %w", name, err)
 	}
-	body, err := json.Marshal(struct {
+	order := struct {
 		Values  map[string]string `json:"values"`
 		LeaseMS int64             `json:"lease_ms"`
-	}{values, lease.Milliseconds()})
-	if err != nil {
-		return 0, false, err
-	}
+	}{values, lease.Milliseconds()}
 	var state lever.State
-	if err := s.pull(ctx, st, http.MethodPut, name, body, &state); err != nil {
-		return 0, false, err
+	if err := s.probe.ask(ctx, st.Admin, http.MethodPut, "/levers/"+name, order, &state); err != nil {
+		return 0, false, fmt.Errorf("lever %s of %s: %w", name, replica, err)
 	}
 	return state.Acted, state.Fresh, nil
 }
@@ -41,32 +35,55 @@ func (s *Stack) LetGo(ctx context.Context, replica, name string) error {
 	if err != nil {
 		return nil
 	}
-	err = s.pull(ctx, st, http.MethodDelete, name, nil, nil)
+	err = s.probe.ask(ctx, st.Admin, http.MethodDelete, "/levers/"+name, nil, nil)
 	if _, _, gone := s.find(replica); gone != nil {
 		return nil
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("lever %s of %s: %w", name, replica, err)
+	}
+	return nil
 }
 
-func (s *Stack) pull(ctx context.Context, st *seat, method, name string, body []byte, out any) error {
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+st.Admin+"/levers/"+name, bytes.NewReader(body))
+// ArmFailpoint makes a failpoint of a replica strike, and returns the process
+// that it was armed in.
+func (s *Stack) ArmFailpoint(ctx context.Context, replica, point, action string, wait time.Duration) (pid int, err error) {
+	_, p, err := s.find(replica)
 	if err != nil {
-		return err
+		return 0, fmt.Errorf("failpoint: %w", err)
 	}
-	res, err := s.probe.client.Do(req)
+	return p.PID(), s.Arm(ctx, replica, point, failpoint.Plan{Action: action, For: wait})
+}
+
+// Failpoint says how often a point has struck, whether it is armed, and in
+// which process that is.
+func (s *Stack) Failpoint(ctx context.Context, replica, point string) (fired int64, armed bool, pid int, err error) {
+	_, p, err := s.find(replica)
 	if err != nil {
-		return fmt.Errorf("lever %s of %s: %w", name, st.Name, err)
+		return 0, false, 0, fmt.Errorf("failpoint: %w", err)
 	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	states, err := s.Failpoints(ctx, replica)
 	if err != nil {
-		return fmt.Errorf("lever %s of %s: %w", name, st.Name, err)
+		return 0, false, 0, err
 	}
-	if res.StatusCode >= 300 {
-		return fmt.Errorf("lever %s of %s: %s", name, st.Name, strings.TrimSpace(string(text)))
+	for _, state := range states {
+		if state.Name == point {
+			return int64(state.Fired), state.Armed != nil, p.PID(), nil
+		}
 	}
-	if out == nil {
+	return 0, false, 0, fmt.Errorf("%s has no failpoint %s", replica, point)
+}
+
+// DisarmFailpoint makes a failpoint do nothing. One whose process is gone does
+// nothing already.
+func (s *Stack) DisarmFailpoint(ctx context.Context, replica, point string) error {
+	_, p, err := s.find(replica)
+	if err != nil {
 		return nil
 	}
-	return json.Unmarshal(text, out)
+	err = s.Disarm(ctx, replica, point)
+	if _, now, gone := s.find(replica); gone != nil || now != p {
+		return nil
+	}
+	return err
 }

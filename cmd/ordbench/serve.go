@@ -31,7 +31,14 @@ Components: ` + strings.Join(serve.Components(), ", "),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
 			defer stop()
-			if lease > 0 {
+			switch {
+			case lease > 0 && args[0] == serve.Watchdog:
+				// It ends with its lease too, but has work to do then.
+				go func() {
+					_, _ = io.Copy(io.Discard, os.NewFile(uintptr(lease), "lease"))
+					stop()
+				}()
+			case lease > 0:
 				go endWith(os.NewFile(uintptr(lease), "lease"))
 			}
 			in := cmd.InOrStdin()

@@ -30,6 +30,7 @@ func (m *measure) faults() []reports.Fault {
 			Reverted:  rec.Reverted,
 			Proof:     rec.Proof,
 			Error:     rec.Error,
+			Skipped:   rec.Skipped,
 			DetectMS:  -1, RecoverMS: -1, LagDrainMS: -1,
 		}
 		if rec.Effective {

@@ -90,6 +90,9 @@ func (r *run) tellFaults(told int) int {
 		if rec.Error != "" {
 			say("%s: %s", rec.Spec.Name, rec.Error)
 		}
+		if rec.Skipped != "" {
+			say("%s: left out: %s", rec.Spec.Name, rec.Skipped)
+		}
 	}
 	return max(told, lines)
 }

@@ -244,6 +244,7 @@ func (r *run) drive(ctx context.Context) error {
 			Told: func(l vitals.Limit) { r.event("%s", limitLine(l)) },
 		})
 	})
+	wg.Go(func() { r.guard(watching) })
 	wg.Go(func() {
 		select {
 		case <-r.Interrupt:
@@ -388,6 +389,7 @@ func (r *run) result() *reports.Result {
 		validity:    result.Validity,
 		drain:       r.drain,
 		interrupted: r.stopped,
+		halted:      r.session.Faults.Halted(),
 		troubles:    r.troubles,
 	})
 	return result

@@ -17,6 +17,7 @@ type judgement struct {
 	validity    reports.Validity
 	drain       atRest
 	interrupted bool
+	halted      string   // why the chaos was ended before its time
 	troubles    []string // what went wrong with the run itself
 }
 
@@ -97,12 +98,16 @@ func (j judgement) doubts() []string {
 	if j.interrupted {
 		doubts = append(doubts, "the run was interrupted")
 	}
+	if j.halted != "" {
+		doubts = append(doubts, "the chaos was ended: "+j.halted)
+	}
 	doubts = append(doubts, j.troubles...)
 	if !j.drain.Settled {
 		doubts = append(doubts, "the system did not drain: "+j.drain.String())
 	}
 	for _, f := range j.faults {
 		switch {
+		case f.Skipped != "" || j.halted != "" && len(f.Proof) == 0:
 		case !f.Effective:
 			doubts = append(doubts, fmt.Sprintf("fault %s had no proven effect: %s", f.Name, f.Error))
 		case !f.Reverted:

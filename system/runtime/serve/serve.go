@@ -48,8 +48,11 @@ var components = []component{
 	{"gateway", decode(gateway.Run, func(c gateway.Config) string { return c.Replica })},
 }
 
-// watchdog is no component: the local runtime starts it beside them.
-var watchdog = component{"watchdog", decode(runWatchdog, func(c watchdogConfig) string { return c.Replica })}
+// Watchdog is no component: the local runtime starts it beside them, to clean
+// up when the process that keeps the stack is gone.
+const Watchdog = "watchdog"
+
+var watchdog = component{Watchdog, decode(runWatchdog, func(c watchdogConfig) string { return c.Replica })}
 
 // UnknownComponentError says that there is no such component, and which name
 // comes nearest.

@@ -1,0 +1,316 @@
+package conductor
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ordbench/ordbench/chaos"
+	"github.com/ordbench/ordbench/scenarios/conductor/control"
+	"github.com/ordbench/ordbench/system"
+	"github.com/ordbench/ordbench/system/runtime/local"
+	"github.com/ordbench/ordbench/system/runtime/serve"
+	"github.com/ordbench/ordbench/system/telemetry"
+)
+
+// This binary is also the replicas that the tests start: "serve COMPONENT
+// --config FILE --lease-fd 3".
+func TestMain(m *testing.M) {
+	if len(os.Args) > 4 && os.Args[1] == "serve" {
+		os.Exit(beReplica(os.Args[2], os.Args[4]))
+	}
+	os.Exit(m.Run())
+}
+
+func beReplica(component, config string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	go func() {
+		_, _ = io.Copy(io.Discard, os.NewFile(3, "lease"))
+		if component == serve.Watchdog {
+			stop()
+			return
+		}
+		os.Exit(70)
+	}()
+	f, err := os.Open(config)
+	if err == nil {
+		err = serve.Run(ctx, component, f, telemetry.NewLogger(os.Stderr, component, ""))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 70
+	}
+	return 0
+}
+
+// open boots a stack of its own for a test, with a proxy in every link, and
+// lets orders trickle in.
+func open(t *testing.T) (*Session, *trickle) {
+	t.Helper()
+	run, err := os.MkdirTemp("", "ob") // short: a socket's path has 107 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(run) })
+	t.Setenv("XDG_RUNTIME_DIR", run)
+	cfg := system.DefaultConfig()
+	cfg.Scaling.By = system.ScaleByNone
+	cfg.Scaling.Partitions = 4
+	cfg.Inventory.MinReplicas = 2
+	cfg.Inventory.Work = 0
+	cfg.Gateway.Timeout = time.Second
+	cfg.Gateway.Breaker.OpenFor = 200 * time.Millisecond
+	cfg.Patterns.Auth = false
+	dir := filepath.Join(t.TempDir(), "faults", "1")
+	s, err := Open(t.Context(), local.Runtime{Command: []string{os.Args[0], "serve"}}, cfg, chaos.Links(),
+		control.Info{ID: NewID("test"), Dir: dir, StartedAt: time.Now()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	url, err := s.URL()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, newTrickle(t, url)
+}
+
+// trickle places orders one after the other, so that faults find something to
+// run into.
+type trickle struct{ placed atomic.Int64 }
+
+func newTrickle(t *testing.T, url string) *trickle {
+	tr := &trickle{}
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{}}
+	for n := range 4 {
+		running.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				body := fmt.Sprintf(`{"user_id":"u%d-%d","total":%d.95}`, n, i, 1+i%90)
+				req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/orders", strings.NewReader(body))
+				if err != nil {
+					return
+				}
+				req.Header.Set("Content-Type", "application/json")
+				req.Header.Set("X-Forwarded-For", fmt.Sprintf("10.%d.%d.%d", n, i/250%250, i%250))
+				res, err := client.Do(req)
+				if err == nil {
+					if res.StatusCode == http.StatusAccepted {
+						tr.placed.Add(1)
+					}
+					_, _ = io.Copy(io.Discard, res.Body)
+					res.Body.Close()
+				}
+				if !pauseFor(ctx, 10*time.Millisecond) {
+					return
+				}
+			}
+		})
+	}
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+		client.CloseIdleConnections()
+	})
+	return tr
+}
+
+func pauseFor(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// flowing waits until orders are taken again.
+func (tr *trickle) flowing(t *testing.T) {
+	t.Helper()
+	before := tr.placed.Load()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for tr.placed.Load() < before+5 {
+		if !pauseFor(ctx, 5*time.Millisecond) {
+			t.Fatal("no order is taken any more")
+		}
+	}
+}
+
+// await polls the record of a fault until it is as it should be.
+func await(t *testing.T, s *Session, name, what string, is func(chaos.Record) bool) chaos.Record {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		var rec chaos.Record
+		for _, r := range s.Faults.Records() {
+			if r.Spec.Name == name {
+				rec = r
+			}
+		}
+		if is(rec) {
+			return rec
+		}
+		if !pauseFor(ctx, 10*time.Millisecond) {
+			t.Fatalf("%s was not %s in time: %+v", name, what, rec)
+		}
+	}
+}
+
+func effective(r chaos.Record) bool { return r.Effective || r.Error != "" }
+
+// cases has each fault of the catalogue once, with what is short enough to be
+// waited for and long enough to be run into.
+var cases = []chaos.Spec{
+	{Fault: "kill", Target: "notification", Options: chaos.Options{"restart_after": "200ms"}},
+	{Fault: "stop", Target: "payment", Options: chaos.Options{"for": "200ms"}},
+	{Fault: "pause", Target: "inventory", Options: chaos.Options{"for": "300ms", "replicas": "50%"}},
+	{Fault: "restart", Target: "order"},
+	{Fault: "crash-loop", Target: "notification", Options: chaos.Options{"for": "1s", "alive": "50ms"}},
+	{Fault: "failpoint", Target: "inventory", Options: chaos.Options{"point": "inventory.before-commit", "replicas": "1", "for": "1s"}},
+	{Fault: "latency", Target: "gateway->order", Options: chaos.Options{"delay": "50ms", "jitter": "10ms", "spread": "normal", "for": "500ms"}},
+	{Fault: "bandwidth", Target: "order->broker", Options: chaos.Options{"rate": "64KiB/s", "for": "500ms"}},
+	{Fault: "reset", Target: "client->gateway", Options: chaos.Options{"share": "50%", "for": "300ms"}},
+	{Fault: "half-open", Target: "gateway->cache", Options: chaos.Options{"for": "300ms"}},
+	{Fault: "slice", Target: "gateway->order", Options: chaos.Options{"for": "300ms"}},
+	{Fault: "cut", Target: "gateway->inventory", Options: chaos.Options{"for": "300ms"}},
+	{Fault: "drop-after", Target: "inventory->broker", Options: chaos.Options{"bytes": "2KiB", "for": "500ms"}},
+	{Fault: "flap", Target: "payment->broker", Options: chaos.Options{"for": "700ms", "down": "100ms", "up": "100ms"}},
+	{Fault: "partition", Target: "order+inventory|broker", Options: chaos.Options{"for": "300ms"}},
+	{Fault: "partition", Target: "broker->notification", Options: chaos.Options{"for": "300ms"}},
+	{Fault: "leader-unavailable", Target: "broker", Options: chaos.Options{"for": "500ms"}},
+	{Fault: "produce-errors", Target: "broker", Options: chaos.Options{"for": "500ms", "share": "50%"}},
+	{Fault: "fetch-errors", Target: "broker", Options: chaos.Options{"for": "500ms"}},
+	{Fault: "commit-errors", Target: "broker", Options: chaos.Options{"for": "1s"}},
+	{Fault: "rebalance-storm", Target: "broker", Options: chaos.Options{"for": "1s"}},
+	{Fault: "poison", Target: "broker", Options: chaos.Options{"messages": "3"}},
+	{Fault: "slow-database", Target: "order", Options: chaos.Options{"delay": "20ms", "for": "500ms"}},
+	{Fault: "failing-database", Target: "inventory", Options: chaos.Options{"share": "50%", "for": "500ms"}},
+	{Fault: "lock-held", Target: "order", Options: chaos.Options{"for": "300ms"}},
+	{Fault: "disk-full", Target: "order", Options: chaos.Options{"for": "300ms"}},
+	{Fault: "cache-flush", Target: "cache"},
+	{Fault: "cache-away", Target: "cache", Options: chaos.Options{"for": "300ms"}},
+	{Fault: "provider-latency", Target: "payment", Options: chaos.Options{"delay": "20ms", "for": "500ms"}},
+	{Fault: "decline-storm", Target: "payment", Options: chaos.Options{"for": "500ms"}},
+	{Fault: "timeout-storm", Target: "payment", Options: chaos.Options{"for": "500ms"}},
+	{Fault: "cpu-limit", Target: "gateway", Options: chaos.Options{"cores": "0.02", "for": "1s"}},
+	{Fault: "cpu-burn", Target: "notification", Options: chaos.Options{"cores": "0.5", "for": "500ms"}},
+	{Fault: "memory", Target: "notification", Options: chaos.Options{"bytes": "32MiB", "for": "300ms"}},
+	{Fault: "files", Target: "gateway", Options: chaos.Options{"for": "300ms"}},
+	{Fault: "clock", Target: "order", Options: chaos.Options{"offset": "2s", "for": "500ms"}},
+}
+
+func TestEachFaultShowsItsEffectAndIsUndone(t *testing.T) {
+	s, orders := open(t)
+	orders.flowing(t)
+	tried := map[string]bool{"resume": true} // below
+	for _, spec := range cases {
+		tried[spec.Fault] = true
+		d, _ := chaos.Find(spec.Fault)
+		t.Run(spec.DefaultName(), func(t *testing.T) {
+			for _, n := range needsOf(d.Name) {
+				if n.Missing != "" {
+					t.Skipf("it needs %s: %s", n.What, n.Missing)
+				}
+			}
+			rec, err := s.Inject(t.Context(), spec)
+			if err != nil {
+				t.Fatalf("%v; %+v", err, rec)
+			}
+			rec = await(t, s, rec.Spec.Name, "over", func(r chaos.Record) bool { return !r.Ended.IsZero() && r.Reverted || r.Error != "" })
+			if !rec.Effective || !rec.Reverted || rec.Error != "" || len(rec.Proof) == 0 {
+				t.Errorf("%+v", rec)
+			}
+			if _, err := s.Heal(t.Context()); err != nil {
+				t.Error(err)
+			}
+			orders.flowing(t)
+		})
+	}
+	for _, d := range chaos.Catalogue() {
+		if !tried[d.Name] {
+			t.Errorf("%s is not tried here", d.Name)
+		}
+	}
+	t.Run("resume", func(t *testing.T) {
+		paused, err := s.Inject(t.Context(), chaos.Spec{Fault: "pause", Target: "inventory"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rec, err := s.Inject(t.Context(), chaos.Spec{Fault: "resume", Target: "inventory"}); err != nil || !rec.Effective {
+			t.Errorf("%+v, %v", rec, err)
+		}
+		await(t, s, paused.Spec.Name, "over", func(r chaos.Record) bool { return r.Reverted })
+	})
+}
+
+func needsOf(name string) []chaos.Need {
+	for _, d := range chaos.Catalogue() {
+		if d.Name == name {
+			return d.Needs
+		}
+	}
+	return nil
+}
+
+func TestFaultsComeBackAfterARestartOfTheirTarget(t *testing.T) {
+	s, _ := open(t)
+	for _, tt := range []struct {
+		spec  chaos.Spec
+		again string // what the proof says then
+	}{
+		{chaos.Spec{Fault: "slow-database", Target: "inventory-0", Options: chaos.Options{"delay": "1ms"}}, "is set again"},
+		{chaos.Spec{Fault: "files", Target: "inventory-0", Options: chaos.Options{"spare": "100"}}, "files open"},
+		{chaos.Spec{Fault: "cpu-limit", Target: "inventory-0", Options: chaos.Options{"cores": "0.9"}}, "cores again"},
+		{chaos.Spec{Fault: "failpoint", Target: "inventory-0", Options: chaos.Options{"point": "inventory.after-commit", "action": "pause", "wait": "1ms", "for": "0s"}}, "is armed in"},
+		{chaos.Spec{Fault: "pause", Target: "inventory-0"}, "in state T"},
+	} {
+		t.Run(tt.spec.Fault, func(t *testing.T) {
+			for _, n := range needsOf(tt.spec.Fault) {
+				if n.Missing != "" {
+					t.Skipf("it needs %s: %s", n.What, n.Missing)
+				}
+			}
+			rec, err := s.Inject(t.Context(), tt.spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			said := func(r chaos.Record) int {
+				n := 0
+				for _, line := range r.Proof {
+					if strings.Contains(line, tt.again) {
+						n++
+					}
+				}
+				return n
+			}
+			before := said(rec)
+			if _, err := s.Inject(t.Context(), chaos.Spec{Fault: "kill", Target: "inventory-0"}); err != nil {
+				t.Fatal(err)
+			}
+			await(t, s, rec.Spec.Name, "made again", func(r chaos.Record) bool { return said(r) > before })
+			if _, err := s.Heal(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
