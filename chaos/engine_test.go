@@ -492,7 +492,11 @@ func TestCatalogueIsComplete(t *testing.T) {
 		if d.Summary == "" || len(d.Targets) == 0 || !strings.HasPrefix(d.Example, "ordbench chaos "+d.Name+" ") {
 			t.Errorf("%+v", d)
 		}
-		if problems := (Spec{Fault: d.Name, Target: d.Targets[0]}).Validate(); len(problems) > 0 {
+		spec := Spec{Fault: d.Name, Target: d.Targets[0], Options: Options{}}
+		if _, takes := d.option("point"); takes { // it has no default
+			spec.Options["point"] = d.Targets[0] + ".before-commit"
+		}
+		if problems := spec.Validate(); len(problems) > 0 {
 			t.Errorf("%s: %v", d.Name, problems[0])
 		}
 	}

@@ -242,8 +242,8 @@ type Fault struct {
 	Proof      []string   `json:"proof"`
 	Error      string     `json:"error,omitempty"`
 	Skipped    string     `json:"skipped,omitempty"` // why a drawn fault was left out
-	DetectMS   int64      `json:"detect_ms"`  // injection to first lag or error above the baseline; -1: not seen
-	RecoverMS  int64      `json:"recover_ms"` // end of fault to lag and errors back at the baseline; -1: not seen
+	DetectMS   int64      `json:"detect_ms"`         // injection to first lag or error above the baseline; -1: not seen
+	RecoverMS  int64      `json:"recover_ms"`        // end of fault to lag and errors back at the baseline; -1: not seen
 	MaxLag     int64      `json:"max_lag"`
 	LagDrainMS int64      `json:"lag_drain_ms"` // end of fault to lag at the baseline; -1: it did not drain
 }
