@@ -27,6 +27,8 @@ type runOptions struct {
 	set     []string
 	json    bool
 	quiet   bool
+
+	capacity capacityOptions
 }
 
 func newRun() *cobra.Command {
@@ -45,7 +47,8 @@ The first Ctrl-C stops the load and reports; the second tears down at once.
 		Example: `  ordbench run scenarios/spike.yaml
   ordbench run spike --set traffic.phases.spike.rate=500/s
   ordbench run kill-inventory --set system.patterns.inbox=off   # exits 2
-  ordbench run steady ramp --json > results.json`,
+  ordbench run steady ramp --json > results.json
+  ordbench run steady --find-capacity                           # the highest rate that holds`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completeScenarios,
 		RunE:              o.run,
@@ -58,6 +61,7 @@ The first Ctrl-C stops the load and reports; the second tears down at once.
 	f.StringVar(&o.otlp, "otlp-endpoint", "", "URL of an OpenTelemetry collector that gets the traces too")
 	f.BoolVar(&o.json, "json", false, "print result.json instead of the summary")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, only the result")
+	o.capacity.flags(cmd)
 	return cmd
 }
 
@@ -75,6 +79,9 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 	var problems []error
 	for _, arg := range args {
 		s, err := scenarios.Load(arg, o.set...)
+		if err == nil {
+			err = o.capacity.validate(s)
+		}
 		if err != nil {
 			problems = append(problems, err)
 			continue
@@ -88,18 +95,31 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 	defer stop()
 	var worst error
 	for _, s := range list {
-		progress := newProgress(cmd.ErrOrStderr(), o.quiet)
-		progress.scenario(s, rt.Name())
-		result, dir, err := conductor.Run(ctx, conductor.Options{
+		options := conductor.Options{
 			Scenario:  s,
 			Runtime:   rt,
 			Out:       o.out,
 			Endpoint:  o.otlp,
 			Command:   commandLine(),
 			Version:   version(),
-			Reporter:  progress,
 			Interrupt: interrupt,
-		})
+		}
+		if o.capacity.find {
+			err := o.findCapacity(ctx, cmd, options)
+			if errors.Is(err, conductor.ErrInterrupted) {
+				return errInterrupted
+			}
+			var outcome *outcomeError
+			if err != nil && !errors.As(err, &outcome) {
+				return err
+			}
+			worst = worse(worst, err)
+			continue
+		}
+		progress := newProgress(cmd.ErrOrStderr(), o.quiet)
+		progress.scenario(s, rt.Name())
+		options.Reporter = progress
+		result, dir, err := conductor.Run(ctx, options)
 		progress.close()
 		if result != nil {
 			if err := o.print(cmd.OutOrStdout(), dir, result); err != nil {
