@@ -155,8 +155,10 @@ func (j *judge) now() Limit {
 		limit.Onset = p.At - waits
 	}
 	switch {
-	case many(late), stuck && !full:
-		limit.stood = stuck && !full
+	case many(late), stuck && !full && !many(waited):
+		// Connections may be free for a moment while answers come in bursts:
+		// what left in that time had waited for them.
+		limit.stood = !many(late)
 		limit.Outcome, limit.Cause, limit.Detail = GeneratorLimited, cause, detail
 		if !ill {
 			limit.Cause, limit.Detail = Slip, "calls left late although a connection was free"
@@ -212,17 +214,15 @@ func (j *judge) finding() Finding {
 	least := max(leastTime, time.Duration(leastShare*float64(j.watched)))
 	c := j.counts
 	waited := c.Waited + c.Dropped
+	_, told := j.first[SystemLimited]
 	switch {
 	case isMany(c.Late, c.Settled):
 		f.Outcome = GeneratorLimited
 		f.Reason = fmt.Sprintf("%d of %d calls left more than %v late although a connection was free", c.Late, c.Settled, j.maxSlip)
 	case j.stood >= least, j.doubted >= least && j.doubted >= f.System:
 		f.Outcome = GeneratorLimited
-	case isMany(waited, c.Settled):
-		f.Outcome = SystemLimited
-		f.Reason = fmt.Sprintf("%d of %d calls waited more than %v for one of %d connections", waited, c.Settled, j.maxSlip, j.connections)
-	case f.System+j.doubted >= least:
-		f.Outcome = SystemLimited
+	case told && isMany(waited, c.Settled), f.System+j.doubted >= least:
+		f.Outcome = SystemLimited // and not for a single look, which is a hiccup
 	}
 	f.Causes = j.causes[f.Outcome]
 	if first, known := j.first[f.Outcome]; known {

@@ -95,6 +95,7 @@ func TestWhoIsTheLimit(t *testing.T) {
 		{"answers that come and are not read", both(hang, starve), GeneratorLimited, "waited for a processor"},
 		{"more answers than the loop can read", both(hang, wear), GeneratorLimited, "was busy 97%"},
 		{"calls that nobody takes", stand, GeneratorLimited, "although a connection was free"},
+		{"answers that come in bursts, with a connection free now and then", both(stand, waited), SystemLimited, "waited for one of 10 connections"},
 		{"both at once: the doubt wins", both(late, waited), GeneratorLimited, "although a connection was free"},
 		{"looks that come late", both(waited, func(s *sample) { s.took = time.Second }), GeneratorLimited, "stood still for 900 ms"},
 	} {
@@ -127,6 +128,14 @@ func TestWhoIsTheLimit(t *testing.T) {
 func TestAHiccupIsNoLimit(t *testing.T) {
 	one := func(s *sample) { s.pulse.Late += 5 }
 	f := newHistory().play(300, nil).play(1, one).play(300, nil).j.finding()
+	if f.Outcome != Valid {
+		t.Errorf("%s: %s", f.Outcome, f.Reason)
+	}
+}
+
+func TestAHiccupOfTheSystemIsNoLimit(t *testing.T) {
+	one := func(s *sample) { s.pulse.Waited += perLook }
+	f := newHistory().play(30, nil).play(1, one).play(30, nil).j.finding()
 	if f.Outcome != Valid {
 		t.Errorf("%s: %s", f.Outcome, f.Reason)
 	}
