@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,7 +25,8 @@ const readyWithin = 2 * time.Second
 // Admin answers for the health of one replica, on an address of its own so
 // that a full service can still be asked how it is:
 //
-//	GET /healthz   200 while the process can answer at all
+//	GET /livez     200 while the process can answer at all; /healthz is the same
+//	GET /startupz  200 once it was ready for the first time, else 503 and why not
 //	GET /readyz    200 when it can take work, else 503 and why not
 //	GET /metrics   Prometheus text
 //	GET /breakers  JSON list of breaker states, [] where there are none
@@ -76,10 +78,30 @@ func (a Admin) Handler() http.Handler {
 		reg = NewRegistry(a.Component, a.Replica)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		text(w, http.StatusOK, "alive")
+	alive := func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "alive") }
+	mux.HandleFunc("GET /livez", alive)
+	mux.HandleFunc("GET /healthz", alive)
+	var started atomic.Bool
+	mux.HandleFunc("GET /startupz", func(w http.ResponseWriter, r *http.Request) {
+		if started.Load() {
+			text(w, http.StatusOK, "started")
+			return
+		}
+		if err := a.check(r.Context()); err != nil {
+			text(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
+		started.Store(true)
+		text(w, http.StatusOK, "started")
 	})
-	mux.HandleFunc("GET /readyz", a.readyz)
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := a.check(r.Context()); err != nil {
+			text(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
+		started.Store(true)
+		text(w, http.StatusOK, "ready")
+	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /breakers", a.breakers)
 	mux.Handle("/failpoints", failpoint.Handler(a.Component))
@@ -91,16 +113,14 @@ func (a Admin) Handler() http.Handler {
 	return mux
 }
 
-func (a Admin) readyz(w http.ResponseWriter, r *http.Request) {
-	if a.Ready != nil {
-		ctx, cancel := context.WithTimeout(r.Context(), readyWithin)
-		defer cancel()
-		if err := a.Ready(ctx); err != nil {
-			text(w, http.StatusServiceUnavailable, err.Error())
-			return
-		}
+// check asks whether it is ready, within a bound.
+func (a Admin) check(ctx context.Context) error {
+	if a.Ready == nil {
+		return nil
 	}
-	text(w, http.StatusOK, "ready")
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	return a.Ready(ctx)
 }
 
 func (a Admin) breakers(w http.ResponseWriter, _ *http.Request) {

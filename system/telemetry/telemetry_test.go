@@ -59,6 +59,9 @@ func TestAdminRoutes(t *testing.T) {
 	}{
 		{"alive", Admin{}, "/healthz", 200, "alive\n"},
 		{"alive though not ready", Admin{Ready: dead}, "/healthz", 200, "alive\n"},
+		{"alive by its other name", Admin{Ready: dead}, "/livez", 200, "alive\n"},
+		{"started without a condition", Admin{}, "/startupz", 200, "started\n"},
+		{"not started says why", Admin{Ready: dead}, "/startupz", 503, "no partition assigned yet\n"},
 		{"ready without a condition", Admin{}, "/readyz", 200, "ready\n"},
 		{"not ready says why", Admin{Ready: dead}, "/readyz", 503, "no partition assigned yet\n"},
 		{"no breakers are an empty list", Admin{}, "/breakers", 200, "[]\n"},
@@ -73,6 +76,25 @@ func TestAdminRoutes(t *testing.T) {
 				t.Errorf("%d %q, want %d %q", w.Code, w.Body, row.status, row.body)
 			}
 		})
+	}
+}
+
+func TestWhatHasStartedStaysStarted(t *testing.T) {
+	for _, path := range []string{"/startupz", "/readyz"} { // whichever saw it first
+		var ill error
+		h := Admin{Ready: func(context.Context) error { return ill }}.Handler()
+		ask := func(path string) int {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+			return w.Code
+		}
+		if code := ask(path); code != 200 {
+			t.Errorf("%s: %d", path, code)
+		}
+		ill = errors.New("broker is away")
+		if ask("/startupz") != 200 || ask("/readyz") != 503 || ask("/livez") != 200 {
+			t.Error("a replica that lost its broker must be started, alive, and not ready")
+		}
 	}
 }
 

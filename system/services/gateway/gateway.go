@@ -5,6 +5,7 @@
 //	POST /orders       to order, with an Idempotency-Key if the client has none
 //	GET  /orders/{id}  to order
 //	GET  /stock/{sku}  to inventory
+//	GET  /openapi.json the OpenAPI document, for everybody
 //
 // The invariant is that an answer says what is known of the request. One that
 // carries X-Refused-By was certainly not processed: 429 by rate-limit, 503 by
@@ -157,6 +158,7 @@ func (g *gateway) handler(requests *telemetry.Requests) http.Handler {
 	route("/orders", http.MethodPost, g.order)
 	route("/orders/{id}", http.MethodGet, g.order)
 	route("/stock/{sku}", http.MethodGet, g.inventory)
+	mux.Handle("GET /openapi.json", requests.Route("GET /openapi.json", http.HandlerFunc(describe)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		endpoint.NewProblem(http.StatusNotFound, "route", "try POST /orders, GET /orders/{id} or GET /stock/{sku}").Write(w)
 	})

@@ -63,7 +63,7 @@ func run(ctx context.Context, cfg Config, lim limits, log *slog.Logger) error {
 	}
 	log.Info("gateway serves", "listen", api.Addr().String(), "admin", health.Addr().String())
 	err = lifecycle.Service{
-		Front: []lifecycle.Task{func(ctx context.Context) error { return endpoint.Serve(ctx, api, srv, cfg.Grace) }},
+		Front: []lifecycle.Task{func(ctx context.Context) error { return endpoint.Serve(ctx, watched{api, g.audit}, srv, cfg.Grace) }},
 		// Health outlives the API, so that an end can be watched.
 		Back:  []lifecycle.Task{func(ctx context.Context) error { return admin.ServeOn(ctx, health) }},
 		Close: closeAll,
