@@ -246,6 +246,27 @@ type Fault struct {
 	RecoverMS  int64      `json:"recover_ms"`        // end of fault to lag and errors back at the baseline; -1: not seen
 	MaxLag     int64      `json:"max_lag"`
 	LagDrainMS int64      `json:"lag_drain_ms"` // end of fault to lag at the baseline; -1: it did not drain
+	// What it did to the system beside what was before; -1: not seen.
+	BreakerOpenMS     int64       `json:"breaker_open_ms"` // from injection, as the next two
+	BreakerHalfOpenMS int64       `json:"breaker_half_open_ms"`
+	BreakerCloseMS    int64       `json:"breaker_close_ms"`
+	ScaleOutMS        int64       `json:"scale_out_ms"`       // injection to the first replica more than before
+	UnavailableMS     int64       `json:"unavailable_ms"`     // longest stretch without a single success
+	Failed            uint64      `json:"failed"`             // attempts that ended badly, from injection to recovery
+	BudgetBurnt       float64     `json:"error_budget_burnt"` // share of the errors that the whole run may have, see error_budget
+	Budget            float64     `json:"error_budget"`       // share of the attempts that may fail: the run's gate on errors.rate, else 1%
+	During            FaultWindow `json:"during"`
+	Before            FaultWindow `json:"before"` // as long a look at the time before it
+}
+
+// FaultWindow is how the system did over some time.
+type FaultWindow struct {
+	FromMS   int64   `json:"from_ms"`
+	ToMS     int64   `json:"to_ms"`
+	OKPerS   float64 `json:"ok_per_s"` // progress
+	NotOK    float64 `json:"not_ok"`   // share of the attempts that ended
+	MaxLag   int64   `json:"max_lag"`
+	Recorded bool    `json:"recorded"` // false: nothing was seen of it
 }
 
 // FaultTimes are the edges of a fault; EndMS is -1 where it has no end.

@@ -91,6 +91,9 @@ func faultsTable(p *page, r *Result) {
 	}}
 	for _, f := range r.Faults {
 		from, to := "no effect", ""
+		if f.Skipped != "" {
+			from = "left out"
+		}
 		detected, recovered, drained, lag := "", "", "", ""
 		if f.Effective {
 			from, to = seconds(f.Observed.StartMS), "stands"
@@ -100,17 +103,21 @@ func faultsTable(p *page, r *Result) {
 			detected, recovered, drained, lag = took(f.DetectMS), took(f.RecoverMS), took(f.LagDrainMS), number(f.MaxLag)
 		}
 		t.add(f.Name, f.Fault+" "+f.Target, seconds(f.Planned.StartMS), from, to, detected, recovered, lag, drained)
-		if !f.Effective {
+		if !f.Effective && f.Skipped == "" {
 			t.paint(3, yellow)
 		}
 	}
 	t.render(p)
+	damageTable(p, r)
 	for _, f := range r.Faults {
 		for _, line := range f.Proof[:min(shownProof, len(f.Proof))] {
 			p.line(cut(fmt.Sprintf("%s%s: %s", indent, clean(f.Name), clean(line)), p.width))
 		}
 		if more := len(f.Proof) - shownProof; more > 0 {
 			p.line(fmt.Sprintf("%s%s: and %d more in %s", indent, clean(f.Name), more, ResultFile))
+		}
+		if f.Skipped != "" {
+			p.line(cut(fmt.Sprintf("%s%s: left out: %s", indent, clean(f.Name), clean(f.Skipped)), p.width))
 		}
 		if f.Error != "" {
 			p.note(fmt.Sprintf("%s%s: ", indent, clean(f.Name)), f.Error, yellow)
@@ -119,6 +126,39 @@ func faultsTable(p *page, r *Result) {
 			p.line(indent + p.paint(cut(clean(f.Name)+": was not undone", p.width-len(indent)), yellow))
 		}
 	}
+}
+
+// damageTable says what each fault did to the system, beside the time before.
+func damageTable(p *page, r *Result) {
+	t := &table{columns: []column{
+		{title: "fault"}, {title: "ok/s during", right: true}, {title: "before", right: true}, {title: "failed", right: true},
+		{title: "of budget", right: true}, {title: "longest outage", right: true},
+		{title: "breaker opened", right: true, spare: true}, {title: "half open", right: true, spare: true}, {title: "closed", right: true, spare: true}, {title: "scaled out", right: true, spare: true},
+	}}
+	seen := false
+	for _, f := range r.Faults {
+		if !f.Effective || !f.During.Recorded {
+			continue
+		}
+		seen = true
+		before := "-"
+		if f.Before.Recorded {
+			before = decimal(f.Before.OKPerS, 0)
+		}
+		t.add(f.Name, decimal(f.During.OKPerS, 0), before, number(f.Failed), decimal(100*f.BudgetBurnt, 1)+"%", took(f.UnavailableMS),
+			seenAfter(f.BreakerOpenMS), seenAfter(f.BreakerHalfOpenMS), seenAfter(f.BreakerCloseMS), seenAfter(f.ScaleOutMS))
+	}
+	if seen {
+		t.render(p)
+	}
+}
+
+// seenAfter is a time after the injection, "-" for what was not seen.
+func seenAfter(ms int64) string {
+	if ms < 0 {
+		return "-"
+	}
+	return took(ms)
 }
 
 func gatesTable(p *page, r *Result) {

@@ -29,7 +29,7 @@ that it took effect.`,
 	for _, d := range chaos.Catalogue() {
 		cmd.AddCommand(newFault(d))
 	}
-	cmd.AddCommand(newChaosList(), newHeal())
+	cmd.AddCommand(newChaosList(), newHeal(), newShrink())
 	return subcommands(cmd)
 }
 

@@ -32,6 +32,7 @@ func (m *measure) faults() []reports.Fault {
 			Error:     rec.Error,
 			Skipped:   rec.Skipped,
 			DetectMS:  -1, RecoverMS: -1, LagDrainMS: -1,
+			BreakerOpenMS: -1, BreakerHalfOpenMS: -1, BreakerCloseMS: -1, ScaleOutMS: -1,
 		}
 		if rec.Effective {
 			f.Observed.StartMS = m.ms(rec.Started)
@@ -39,6 +40,7 @@ func (m *measure) faults() []reports.Fault {
 				f.Observed.EndMS = m.ms(rec.Ended)
 			}
 			m.impact(&f)
+			m.damage(&f)
 		}
 		out = append(out, f)
 	}
