@@ -50,7 +50,7 @@ func (m *measure) damage(f *reports.Fault) {
 				continue
 			}
 			switch {
-			case t.To == "open" && f.BreakerOpenMS < 0:
+			case t.To == "open" && f.BreakerOpenMS < 0 && t.AtMS <= over:
 				f.BreakerOpenMS = after
 			case t.To == "half-open" && f.BreakerOpenMS >= 0 && f.BreakerHalfOpenMS < 0:
 				f.BreakerHalfOpenMS = after
