@@ -70,6 +70,9 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := conductor.CheckEndpoint(o.otlp); err != nil {
+		return usageError{err}
+	}
 	if cmd.Flags().Changed("seed") {
 		o.set = append(o.set, fmt.Sprintf("seed=%d", o.seed))
 	}

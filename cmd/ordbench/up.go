@@ -162,6 +162,9 @@ func (o *upOptions) welcome(w io.Writer, info control.Info, st system.Status, to
 // its own, and returns when that answers.
 func (o *upOptions) background(cmd *cobra.Command, args []string) error {
 	// Mistakes should show here, not in the log of a process that is gone.
+	if err := conductor.CheckEndpoint(o.otlp); err != nil {
+		return usageError{err}
+	}
 	if _, _, err := o.config(args); err != nil {
 		return err
 	}

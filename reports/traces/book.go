@@ -13,6 +13,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"time"
@@ -40,6 +41,7 @@ const (
 type Options struct {
 	Now     func() time.Time // nil: time.Now
 	Slowest int              // how many orders are kept with their spans
+	Ways    io.Writer        // gets a line of CSV for each whole tree, WaysHeader first; nil: nothing
 	Sample  float64          // share of the requests that are traced, 0 to 1
 	// Inline says that the order service calls the others itself: a tree
 	// then has no steps that messages would begin.
@@ -63,6 +65,8 @@ type Book struct {
 	verdict  reports.Traces
 	judged   bool
 	unfollow uint64
+	line     []byte // of Ways
+	waysErr  error
 }
 
 // orderID is a UUID, which is all that orders are called.
@@ -186,6 +190,7 @@ func (b *Book) account(id otlp.TraceID, t *tree, status string) {
 	for _, h := range path {
 		b.hops.add(h)
 	}
+	b.write(id, t, status, path)
 	b.slowest.offer(t.took(), func() reports.SlowOrder { return t.report(id, status, path, &b.words) })
 }
 

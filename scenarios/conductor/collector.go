@@ -1,9 +1,12 @@
 package conductor
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -21,6 +24,15 @@ const (
 	collectAtMost  = 5 * time.Second        // for those that still miss something
 	completeTraces = 0.9999                 // below it the report warns
 )
+
+// CheckEndpoint says what is wrong with the URL of a collector; "" is none.
+func CheckEndpoint(endpointURL string) error {
+	if endpointURL == "" {
+		return nil
+	}
+	_, err := otlp.TracesURL(endpointURL)
+	return err
+}
 
 // Collector receives the spans of a stack, judges them, and sends them on if
 // it is asked to.
@@ -95,6 +107,35 @@ func (c *Collector) Close() error {
 	return c.closed
 }
 
+// waysName is the file that has the way of every order whose trace is whole.
+const waysName = "traces.csv"
+
+// ways is that file, while it is written.
+type ways struct {
+	file *os.File
+	buf  *bufio.Writer
+}
+
+func (w *ways) close() error { return errors.Join(w.buf.Flush(), w.file.Close()) }
+
+// trace begins to receive the traces of a run, if it is traced.
+func (r *run) trace(ctx context.Context, cfg *system.Config) (*Collector, error) {
+	if !cfg.Patterns.Tracing {
+		return nil, nil
+	}
+	f, err := os.Create(filepath.Join(r.dir, waysName))
+	if err != nil {
+		return nil, err
+	}
+	r.ways = &ways{f, bufio.NewWriter(f)}
+	_, _ = r.ways.buf.WriteString(traces.WaysHeader()) // Flush says what went wrong
+	r.traces = traces.NewBook(traces.Options{
+		Slowest: slowestOrders, Sample: cfg.Tracing.Sample, Ways: r.ways.buf,
+		Inline: cfg.Coupling == system.CouplingSync,
+	})
+	return Collect(ctx, cfg, r.traces, r.Endpoint)
+}
+
 // collect waits until the spans of a system at rest are there, those of
 // processes that are gone too.
 func (r *run) collect(ctx context.Context) {
@@ -128,6 +169,9 @@ func (r *run) traced() *reports.Traces {
 		return nil
 	}
 	found := r.traces.Close()
+	if err := errors.Join(r.traces.WaysErr(), r.ways.close()); err != nil {
+		r.trouble("%s: %v", waysName, err)
+	}
 	if found.Orders > 0 && found.CompleteShare < completeTraces {
 		r.trouble("the trace of %d of %d orders is not whole: traces.incomplete in result.json has the first of them",
 			found.Orders-found.Complete, found.Orders)
@@ -135,13 +179,16 @@ func (r *run) traced() *reports.Traces {
 	return found
 }
 
-// tracedOrders hands the orders of an audit to the judge of traces too.
+// tracedOrders hands the orders of an audit to the judge of traces too, if
+// there is one.
 type tracedOrders struct {
 	system.Auditor
 	book *traces.Book
 }
 
 func (t tracedOrders) Order(row system.OrderRow) error {
-	t.book.Order(row.ID, row.Status)
+	if t.book != nil {
+		t.book.Order(row.ID, row.Status)
+	}
 	return t.Auditor.Order(row)
 }

@@ -92,6 +92,7 @@ type run struct {
 	session   *Session
 	collector *Collector // nil: the system is not traced
 	traces    *traces.Book
+	ways      *ways
 	load      *loadgen.Runner
 	report    *loadgen.Report
 	finding   vitals.Finding
@@ -150,8 +151,7 @@ func (r *run) boot(ctx context.Context, log *slog.Logger) error {
 	stop := context.AfterFunc(channelContext(r.Interrupt), cancel)
 	defer stop()
 	cfg := r.Scenario.System
-	r.traces = traces.NewBook(traces.Options{Slowest: slowestOrders, Sample: cfg.Tracing.Sample, Inline: cfg.Coupling == system.CouplingSync})
-	collector, err := Collect(ctx, &cfg, r.traces, r.Endpoint)
+	collector, err := r.trace(ctx, &cfg)
 	if err != nil {
 		return err
 	}
@@ -377,7 +377,7 @@ func (r *run) result() *reports.Result {
 		Faults:      m.faults(),
 		Series:      m.series(),
 		Traces:      r.traced(),
-		Artifacts:   artifacts(),
+		Artifacts:   r.artifacts(),
 		Warnings:    r.warnings(),
 	}
 	result.Gates = gate.Judge(s.Gates, result)
@@ -434,8 +434,12 @@ func queuedWarning(report *loadgen.Report, connections int) string {
 
 const ledgerName = "attempts.csv"
 
-func artifacts() []string {
-	return []string{"result.json", "latency.hgrm", traffic.LogFile, "scenario.resolved.yaml", ledgerName, logsDir + "/"}
+func (r *run) artifacts() []string {
+	list := []string{"result.json", "latency.hgrm", traffic.LogFile, "scenario.resolved.yaml", ledgerName}
+	if r.collector != nil {
+		list = append(list, waysName)
+	}
+	return append(list, logsDir+"/")
 }
 
 func (r *run) write(name string, data []byte) error {

@@ -44,18 +44,28 @@ type Forwarder struct {
 	ended chan struct{}
 }
 
-// NewForwarder sends to the collector at endpoint, http://host:4318 or the
-// whole URL of its path for traces, until it is closed.
-func NewForwarder(endpoint string) (*Forwarder, error) {
+// TracesURL is where the collector at endpoint takes traces: its path, if it
+// names one, else the usual one.
+func TracesURL(endpoint string) (string, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("%q is not the URL of a collector, such as http://127.0.0.1:4318", endpoint)
+		return "", fmt.Errorf("%q is not the URL of a collector, such as http://127.0.0.1:4318", endpoint)
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = HTTPPath
 	}
+	return u.String(), nil
+}
+
+// NewForwarder sends to the collector at endpoint, http://host:4318 or the
+// whole URL of its path for traces, until it is closed.
+func NewForwarder(endpoint string) (*Forwarder, error) {
+	to, err := TracesURL(endpoint)
+	if err != nil {
+		return nil, err
+	}
 	f := &Forwarder{
-		url: u.String(), headers: http.Header{},
+		url: to, headers: http.Header{},
 		client: &http.Client{Timeout: forwardWithin},
 		queue:  make(chan []byte, forwardQueue),
 		over:   make(chan struct{}), ended: make(chan struct{}),
