@@ -1,0 +1,64 @@
+package wire
+
+import (
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ordbench/ordbench/loadgen"
+)
+
+// BenchmarkPoissonAtTheServer stamps Poisson arrivals where they arrive and
+// holds their gaps against the exponential law: A², after Anderson and
+// Darling, of which one such process in a hundred exceeds 3.857. The seed is
+// fixed, so what varies is what engine, network and machine do to the law.
+func BenchmarkPoissonAtTheServer(b *testing.B) {
+	const (
+		rate  = 200
+		limit = 3.857
+	)
+	eachEngineOf(b, func(b *testing.B, open engine) {
+		for b.Loop() {
+			var (
+				mu     sync.Mutex
+				stamps []time.Time
+			)
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				at := time.Now()
+				mu.Lock()
+				stamps = append(stamps, at)
+				mu.Unlock()
+				accept(w)
+			}))
+			_, err := loadgen.New(loadgen.Config{
+				Plan:     loadgen.Plan{Seed: 7, Phases: []loadgen.Phase{{Name: "p", Law: loadgen.Poisson{Mean: loadgen.Constant{PerSecond: rate}}, For: 10 * time.Second, Record: true}}},
+				Workload: orders(b), Engine: open(Config{BaseURL: server.URL, Connections: 64}),
+			}).Run(b.Context())
+			server.Close()
+			if err != nil {
+				b.Fatal(err)
+			}
+			slices.SortFunc(stamps, time.Time.Compare)
+			u := make([]float64, 0, len(stamps))
+			for i := range stamps[1:] {
+				gap := stamps[i+1].Sub(stamps[i]).Seconds()
+				u = append(u, 1-math.Exp(-max(gap, 1e-9)*rate))
+			}
+			slices.Sort(u)
+			sum, n := 0.0, len(u)
+			for i := range u {
+				sum += float64(2*i+1) * (math.Log(u[i]) + math.Log1p(-u[n-1-i]))
+			}
+			a := -float64(n) - sum/float64(n)
+			b.ReportMetric(a, "A²")
+			b.ReportMetric(float64(n), "gaps")
+			if a > limit {
+				b.Errorf("A² %.3f over %d gaps, want at most %.3f", a, n, limit)
+			}
+		}
+	})
+}
