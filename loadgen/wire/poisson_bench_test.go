@@ -34,31 +34,44 @@ func BenchmarkPoissonAtTheServer(b *testing.B) {
 				mu.Unlock()
 				accept(w)
 			}))
+			plan := one(loadgen.Poisson{Mean: loadgen.Constant{PerSecond: rate}}, 10*time.Second)
 			_, err := loadgen.New(loadgen.Config{
-				Plan:     loadgen.Plan{Seed: 7, Phases: []loadgen.Phase{{Name: "p", Law: loadgen.Poisson{Mean: loadgen.Constant{PerSecond: rate}}, For: 10 * time.Second, Record: true}}},
-				Workload: orders(b), Engine: open(Config{BaseURL: server.URL, Connections: 64}),
+				Plan: plan, Workload: orders(b), Engine: open(Config{BaseURL: server.URL, Connections: 64}),
 			}).Run(b.Context())
 			server.Close()
 			if err != nil {
 				b.Fatal(err)
 			}
 			slices.SortFunc(stamps, time.Time.Compare)
-			u := make([]float64, 0, len(stamps))
+			var gaps, drawn []time.Duration
 			for i := range stamps[1:] {
-				gap := stamps[i+1].Sub(stamps[i]).Seconds()
-				u = append(u, 1-math.Exp(-max(gap, 1e-9)*rate))
+				gaps = append(gaps, stamps[i+1].Sub(stamps[i]))
 			}
-			slices.Sort(u)
-			sum, n := 0.0, len(u)
-			for i := range u {
-				sum += float64(2*i+1) * (math.Log(u[i]) + math.Log1p(-u[n-1-i]))
+			last := time.Duration(0)
+			for _, due := range plan.Arrivals() {
+				drawn, last = append(drawn, due-last), due
 			}
-			a := -float64(n) - sum/float64(n)
+			a, n := andersonDarling(gaps, rate), len(gaps)
 			b.ReportMetric(a, "A²")
+			b.ReportMetric(andersonDarling(drawn, rate), "A²-as-drawn")
 			b.ReportMetric(float64(n), "gaps")
 			if a > limit {
 				b.Errorf("A² %.3f over %d gaps, want at most %.3f", a, n, limit)
 			}
 		}
 	})
+}
+
+// andersonDarling is A² of gaps that should be exponential.
+func andersonDarling(gaps []time.Duration, rate float64) float64 {
+	u := make([]float64, len(gaps))
+	for i, gap := range gaps {
+		u[i] = 1 - math.Exp(-max(gap.Seconds(), 1e-9)*rate)
+	}
+	slices.Sort(u)
+	sum, n := 0.0, len(u)
+	for i := range u {
+		sum += float64(2*i+1) * (math.Log(u[i]) + math.Log1p(-u[n-1-i]))
+	}
+	return -float64(n) - sum/float64(n)
 }
