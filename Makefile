@@ -5,7 +5,7 @@ GOLANGCI_LINT ?= v2.15.0
 FUZZTIME      ?= 10s
 RUNS          ?= 120
 
-.PHONY: help build images test check lint fmt vet bench bench-pipeline bench-load bench-validity fuzz golden clean
+.PHONY: help build images test check lint fmt vet bench bench-pipeline bench-load bench-validity fuzz golden clean soak-kill soak-chaos
 .DEFAULT_GOAL := build
 
 help: ## list the targets
@@ -56,6 +56,12 @@ golden: ## write the golden files anew; read the difference before committing
 	@set -e; for pkg in $$(git grep -l 'flag.Bool("update"' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
 		$(GO) test ./$$pkg -update; \
 	done
+
+soak-kill: ## kill ordbench 50 times in mid-fault: is anything left after 5 s?
+	ORDBENCH_SOAK_KILLS=50 $(GO) test ./cmd/ordbench -run TestAKilledOrdbench -count 1 -v -timeout 30m
+
+soak-chaos: ## 20 random schedules of overlapping faults at 300 orders/s: does every book balance?
+	ORDBENCH_SOAK_SEEDS=20 $(GO) test ./cmd/ordbench -run TestRandomFaults -count 1 -v -timeout 60m
 
 clean: ## remove what build and run made
 	rm -rf bin results

@@ -117,8 +117,9 @@ func (w *writer) pieces(data []byte, rules []*standing) error {
 		w.sent += int64(size)
 		data = data[size:]
 		if rate > 0 {
-			now := time.Now()
-			if w.free.Before(now) {
+			// A sleep that was too long is made up for by the next ones, but
+			// nobody saves up what an idle link did not carry.
+			if now := time.Now(); now.Sub(w.free) > idleAfter {
 				w.free = now
 			}
 			w.free = w.free.Add(time.Duration(float64(size) / float64(rate) * float64(time.Second)))
@@ -134,6 +135,9 @@ func (w *writer) pieces(data []byte, rules []*standing) error {
 	}
 	return nil
 }
+
+// idleAfter is how late a piece may be and still be part of the same flow.
+const idleAfter = 50 * time.Millisecond
 
 // wait waits for d, or until a rule is lifted; it fails when the connection
 // has ended meanwhile.

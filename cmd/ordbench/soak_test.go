@@ -1,0 +1,178 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The tests below say a little on every check, and all of it when they are
+// asked to: `make soak-kill`, `make soak-chaos`.
+
+// soak is how often to try: n, unless the variable says otherwise.
+func soak(t *testing.T, variable string, n int) int {
+	if text := os.Getenv(variable); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return n
+}
+
+// built is the command line, built once, with results and sockets of its own.
+type built struct {
+	t      *testing.T
+	binary string
+	dir    string
+	env    []string
+}
+
+func build(t *testing.T) built {
+	t.Helper()
+	dir := t.TempDir()
+	run, err := os.MkdirTemp("", "ob") // short: a socket's path has 107 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(run) })
+	b := built{t: t, binary: filepath.Join(dir, "ordbench"), dir: dir, env: append(os.Environ(), "XDG_RUNTIME_DIR="+run)}
+	if said, err := exec.Command("go", "build", "-o", b.binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	t.Cleanup(func() {
+		for _, p := range processesWith(dir) {
+			p.Kill()
+		}
+	})
+	return b
+}
+
+func (b built) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(b.binary, args...)
+	cmd.Env = b.env
+	return cmd
+}
+
+// TestAKilledOrdbenchLeavesNothing kills it at random moments in mid-fault.
+func TestAKilledOrdbenchLeavesNothing(t *testing.T) {
+	b := build(t)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	faults := [][]string{
+		{"pause", "inventory"}, {"stop", "payment"}, {"crash-loop", "notification"}, {"latency", "gateway->order"},
+		{"flap", "order->broker"}, {"partition", "payment|broker"}, {"cpu-limit", "order", "--cores", "0.5"},
+		{"cpu-limit", "gateway", "--cores", "0.5"}, {"files", "gateway", "--spare", "100"}, {"disk-full", "inventory"},
+		{"lock-held", "payment"}, {"memory", "notification", "--bytes", "16MiB"}, {"fetch-errors", "broker"}, {"cache-away", "cache"},
+	}
+	for n := range soak(t, "ORDBENCH_SOAK_KILLS", 2) {
+		up := b.command("up", "--links", "all", "--out", b.dir)
+		if err := up.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if !soon(time.Minute, func() bool { return b.command("status").Run() == nil }) {
+			t.Fatal("no stack came up")
+		}
+		ports := listening(up.Process.Pid)
+		var injecting sync.WaitGroup
+		for _, i := range r.Perm(len(faults))[:5] {
+			injecting.Go(func() { _ = b.command(append([]string{"chaos"}, faults[i]...)...).Run() }) // some are cut off, that is the point
+		}
+		time.Sleep(time.Duration(r.Int64N(int64(1500 * time.Millisecond)))) // the moment is what is drawn
+		_ = up.Process.Kill()                                               // it can't have ended before
+		_ = up.Wait()
+		injecting.Wait()
+		groups := filepath.Join("/sys/fs/cgroup/cpu", fmt.Sprintf("ordbench-%d", up.Process.Pid))
+		left := func() string {
+			if p := processesWith(b.dir); len(p) > 0 {
+				line, _ := p[0].Cmdline()
+				return fmt.Sprintf("%d processes, first %s", len(p), line)
+			}
+			if _, err := os.Stat(groups); err == nil {
+				return groups
+			}
+			for _, port := range ports {
+				if c, err := net.Dial("tcp", port); err == nil {
+					c.Close()
+					return "somebody listens on " + port
+				}
+			}
+			return ""
+		}
+		began := time.Now()
+		if !soon(5*time.Second, func() bool { return left() == "" }) {
+			t.Fatalf("kill %d: after 5 s there is still %s", n+1, left())
+		}
+		t.Logf("kill %d: nothing left after %s", n+1, time.Since(began).Round(time.Millisecond))
+	}
+}
+
+// soon polls for at most limit.
+func soon(limit time.Duration, done func() bool) bool {
+	deadline := time.After(limit)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return false
+		}
+	}
+	return true
+}
+
+// listening are the loopback addresses on which a process listens: those of
+// its proxies.
+func listening(pid int) []string {
+	inodes := map[string]bool{}
+	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	for _, fd := range fds {
+		if to, err := os.Readlink(fd); err == nil && strings.HasPrefix(to, "socket:[") {
+			inodes[strings.Trim(to, "socket:[]")] = true
+		}
+	}
+	table, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", pid))
+	var ports []string
+	for line := range strings.Lines(string(table)) {
+		f := strings.Fields(line)
+		if len(f) > 9 && f[3] == "0A" && inodes[f[9]] {
+			_, hex, _ := strings.Cut(f[1], ":")
+			if port, err := strconv.ParseUint(hex, 16, 16); err == nil {
+				ports = append(ports, fmt.Sprintf("127.0.0.1:%d", port))
+			}
+		}
+	}
+	return ports
+}
+
+// TestRandomFaultsHarmNobody plays schedules of overlapping faults at 300
+// orders a second: every attempt is accounted for, the invariants hold, and
+// the system converges when all is healed. A pass says all of that.
+func TestRandomFaultsHarmNobody(t *testing.T) {
+	b := build(t)
+	seeds := soak(t, "ORDBENCH_SOAK_SEEDS", 1)
+	short := []string{"--set", "traffic.phases.steady.for=1s", "--set", "traffic.phases.storm.for=6s", "--set", "traffic.phases.after.for=2s"}
+	if seeds > 1 {
+		short = nil
+	}
+	for seed := 1; seed <= seeds; seed++ {
+		args := append([]string{"run", "nemesis", "--quiet", "--seed", strconv.Itoa(seed), "--out", b.dir}, short...)
+		said, err := b.command(args...).CombinedOutput()
+		head, _, _ := strings.Cut(string(said), "\n\n")
+		if err != nil {
+			t.Errorf("seed %d: %v\n%s", seed, err, said)
+			continue
+		}
+		t.Logf("seed %d: %s", seed, strings.ReplaceAll(head, "\n", ": "))
+	}
+}
