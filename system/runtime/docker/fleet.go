@@ -20,18 +20,21 @@ import (
 
 // fleet is the places of one stack's replicas. It satisfies system.Fleet.
 type fleet struct {
-	rt       Runtime
-	cfg      system.Config
-	engine   *engine
-	images   images
-	claim    *claim
-	reaper   *reaper
-	ports    ports
-	network  string // name
-	subnet   string // CIDR
-	password string // of the database
-	replicas []system.Replica
-	places   map[string]*place
+	rt        Runtime
+	cfg       system.Config
+	engine    *engine
+	images    images
+	claim     *claim
+	reaper    *reaper
+	ports     ports
+	network   string // name
+	subnet    string // CIDR
+	gateway   string // this machine, as the containers see it
+	spans     *relay // nil: there are none to bring
+	password  string // of the database
+	collector string // URL of spans, as the containers see it; "": there are none
+	replicas  []system.Replica
+	places    map[string]*place
 
 	// Of the probe of the database, one at a time.
 	server        *sql.DB
@@ -65,7 +68,7 @@ func (f *fleet) makeNetwork(ctx context.Context) error {
 		return fmt.Errorf("look at the network: %w", err)
 	}
 	for _, pool := range found.Network.IPAM.Config {
-		f.subnet = pool.Subnet.String()
+		f.subnet, f.gateway = pool.Subnet.String(), pool.Gateway.String()
 	}
 	return nil
 }
@@ -219,6 +222,9 @@ func (f *fleet) Close() error {
 	}
 	for _, p := range f.places {
 		p.settle()
+	}
+	if f.spans != nil {
+		problems = append(problems, f.spans.Close())
 	}
 	if f.server != nil {
 		problems = append(problems, f.server.Close())

@@ -34,15 +34,24 @@ const (
 	configPath = "/etc/ordbench.json"
 	keysPath   = "/etc/ordbench-keys.json"
 	auditPath  = "/audit.jsonl"
+	spoolPath  = "/tmp/spans" // kept, with the container, when the process dies
 )
 
 // nobody is the user that services run as.
 const nobody = 65534
 
 // furnish says what each place holds.
-func (f *fleet) furnish(context.Context) error {
+func (f *fleet) furnish(ctx context.Context) error {
 	var secret [16]byte
 	_, _ = rand.Read(secret[:]) // it does not fail
+	if f.cfg.Patterns.Tracing && f.cfg.Tracing.Endpoint != "" {
+		var err error
+		if f.spans, f.collector, err = relayTo(ctx, f.gateway, f.cfg.Tracing.Endpoint); err != nil {
+			// A desktop's daemon has its network elsewhere: there the name
+			// that it gives to this machine would be needed.
+			f.rt.Log.Warn("the stack is not traced", "error", err)
+		}
+	}
 	f.password = hex.EncodeToString(secret[:])
 	for _, r := range f.replicas {
 		p := f.places[r.Name]
@@ -115,6 +124,8 @@ func (f *fleet) kafka(p *place) spec {
 			"KAFKA_NUM_NETWORK_THREADS": "2",
 			"KAFKA_NUM_IO_THREADS":      "4",
 			"KAFKA_HEAP_OPTS":           "-Xms256m -Xmx512m",
+			// A run is over before the second compiler has paid for itself.
+			"KAFKA_JVM_PERFORMANCE_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
 		},
 	}
 }
@@ -162,6 +173,8 @@ func (f *fleet) service(r system.Replica) (spec, error) {
 		Database: func(c system.Component) string {
 			return f.databaseURL(f.inside(system.Database, postgresPort)[0], string(c))
 		},
+		Collector:      f.collector,
+		Spool:          spoolPath,
 		Keys:           keysPath,
 		Audit:          auditPath,
 		TrustedProxies: []string{f.subnet},
