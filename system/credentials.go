@@ -47,7 +47,7 @@ func (s *Stack) credential() error {
 // certify gives every service new credentials, those of one epoch.
 func (s *Stack) certify(epoch int64) error {
 	for _, r := range s.fleet.Replicas() {
-		if r.Component == Broker || r.Component == Cache {
+		if r.Component == Broker || r.Component == Cache || r.Component == Database {
 			continue
 		}
 		text, err := s.authority.Certify(string(r.Component), r.Name, epoch, time.Now(), s.certificateLife())

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/moby/moby/client"
@@ -35,6 +36,9 @@ type fleet struct {
 	collector string // URL of spans, as the containers see it; "": there are none
 	replicas  []system.Replica
 	places    map[string]*place
+
+	stopRenewing context.CancelFunc // nil: not begun
+	renewing     sync.WaitGroup
 
 	// Of the probe of the database, one at a time.
 	server        *sql.DB
@@ -217,6 +221,10 @@ func (f *fleet) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 	defer cancel()
 	var problems []error
+	if f.stopRenewing != nil {
+		f.stopRenewing()
+		f.renewing.Wait()
+	}
 	if f.claim != nil {
 		problems = append(problems, remove(ctx, f.engine.api, f.claim.id))
 	}

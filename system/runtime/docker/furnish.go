@@ -31,10 +31,11 @@ const (
 // Where a service finds what it is told, and where it writes down whom it
 // turned away.
 const (
-	configPath = "/etc/ordbench.json"
-	keysPath   = "/etc/ordbench-keys.json"
-	auditPath  = "/audit.jsonl"
-	spoolPath  = "/tmp/spans" // kept, with the container, when the process dies
+	configPath   = "/etc/ordbench.json"
+	keysPath     = "/etc/ordbench-keys.json"
+	identityPath = "/etc/ordbench-identity.pem"
+	auditPath    = "/audit.jsonl"
+	spoolPath    = "/tmp/spans" // kept, with the container, when the process dies
 )
 
 // nobody is the user that services run as.
@@ -70,6 +71,9 @@ func (f *fleet) furnish(ctx context.Context) error {
 			p.spec = s
 		}
 	}
+	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	f.stopRenewing = stop
+	f.renewing.Go(func() { f.keepRenewed(renewing) })
 	return nil
 }
 
@@ -176,6 +180,7 @@ func (f *fleet) service(r system.Replica) (spec, error) {
 		Collector:      f.collector,
 		Spool:          spoolPath,
 		Keys:           keysPath,
+		Identity:       func(string) string { return identityPath },
 		Audit:          auditPath,
 		TrustedProxies: []string{f.subnet},
 	}), "", "  ")
@@ -187,15 +192,11 @@ func (f *fleet) service(r system.Replica) (spec, error) {
 		cmd:   []string{"serve", string(r.Component), "--config", configPath},
 		files: []file{{path: configPath, mode: 0o400, uid: nobody, text: text}},
 	}
-	if r.Component != system.Gateway {
-		return s, nil
+	if f.cfg.Patterns.MTLS {
+		s.renewed = append(s.renewed, renewed{from: system.IdentityPath(f.cfg.Dir, r.Name), to: identityPath})
 	}
-	if f.cfg.Patterns.Auth {
-		keys, err := os.ReadFile(system.KeySetPath(f.cfg.Dir))
-		if err != nil {
-			return spec{}, err
-		}
-		s.files = append(s.files, file{path: keysPath, mode: 0o444, text: keys})
+	if r.Component == system.Gateway && f.cfg.Patterns.Auth {
+		s.renewed = append(s.renewed, renewed{from: system.KeySetPath(f.cfg.Dir), to: keysPath})
 	}
 	audit := system.AuditPath(f.cfg.LogDir)
 	s.mounts = []mount.Mount{{Type: mount.TypeBind, Source: audit, Target: auditPath}}

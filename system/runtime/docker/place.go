@@ -43,14 +43,15 @@ type place struct {
 
 // spec is what a place holds.
 type spec struct {
-	image  string
-	cmd    []string
-	env    map[string]string
-	user   string
-	files  []file
-	volume string // where the data are kept; "": nowhere
-	mounts []mount.Mount
-	stop   string // the signal that ends it in good order
+	image   string
+	cmd     []string
+	env     map[string]string
+	user    string
+	files   []file
+	renewed []renewed
+	volume  string // where the data are kept; "": nowhere
+	mounts  []mount.Mount
+	stop    string // the signal that ends it in good order
 }
 
 // file is what is put into a container before it starts. That way no
@@ -61,6 +62,10 @@ type file struct {
 	uid  int
 	text []byte
 }
+
+// renewed is a file of this machine that changes while the stack runs:
+// credentials. The container has a copy.
+type renewed struct{ from, to string }
 
 // start starts the container.
 func (p *place) start(ctx context.Context) (*run, error) {
@@ -73,6 +78,9 @@ func (p *place) start(ctx context.Context) (*run, error) {
 		if err := p.make(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if err := p.renew(ctx, time.Time{}); err != nil {
+		return nil, err
 	}
 	log, err := os.OpenFile(p.fleet.logPath(p.name), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
@@ -181,17 +189,34 @@ func (p *place) make(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.put(ctx)
+	return p.put(ctx, p.spec.files)
 }
 
-// put copies the files into the container.
-func (p *place) put(ctx context.Context) error {
-	if len(p.spec.files) == 0 {
+// renew copies what has changed since.
+func (p *place) renew(ctx context.Context, since time.Time) error {
+	var files []file
+	for _, r := range p.spec.renewed {
+		found, err := os.Stat(r.from)
+		if err != nil || found.ModTime().Before(since) {
+			continue // it is made in time, or there is none
+		}
+		text, err := os.ReadFile(r.from)
+		if err != nil {
+			return err
+		}
+		files = append(files, file{path: r.to, mode: 0o400, uid: nobody, text: text})
+	}
+	return p.put(ctx, files)
+}
+
+// put copies files into the container.
+func (p *place) put(ctx context.Context, files []file) error {
+	if len(files) == 0 {
 		return nil
 	}
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
-	for _, f := range p.spec.files {
+	for _, f := range files {
 		err := w.WriteHeader(&tar.Header{Name: f.path[1:], Mode: f.mode, Uid: f.uid, Gid: f.uid, Size: int64(len(f.text)), ModTime: time.Now()})
 		if err != nil {
 			return err
@@ -217,5 +242,36 @@ func (p *place) settle() {
 	p.mu.Unlock()
 	if r != nil {
 		<-r.done
+	}
+}
+
+// renewEvery is how often credentials are looked at.
+const renewEvery = time.Second
+
+// keepRenewed copies credentials into the containers as they change, until
+// ctx ends.
+func (f *fleet) keepRenewed(ctx context.Context) {
+	tick := time.NewTicker(renewEvery)
+	defer tick.Stop()
+	last := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			for _, p := range f.places {
+				p.mu.Lock()
+				var err error
+				if p.run != nil {
+					err = p.renew(ctx, last)
+				}
+				p.mu.Unlock()
+				if err != nil && ctx.Err() == nil {
+					f.rt.Log.Warn("renew credentials", "replica", p.name, "error", err)
+				}
+			}
+			// A file may be written while it is looked at.
+			last = now.Add(-renewEvery)
+		}
 	}
 }
