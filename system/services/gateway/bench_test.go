@@ -10,12 +10,16 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+
+	"github.com/ordbench/ordbench/system/pki"
+	"github.com/ordbench/ordbench/system/resilience"
 )
 
 // childConfig names the variables that make the test binary a gateway.
@@ -24,6 +28,7 @@ const (
 	childListen = "GATEWAY_BENCH_LISTEN"
 	childAdmin  = "GATEWAY_BENCH_ADMIN"
 	childCache  = "GATEWAY_BENCH_CACHE"
+	childKeys   = "GATEWAY_BENCH_KEYS"
 )
 
 func TestMain(m *testing.M) {
@@ -41,6 +46,11 @@ func child() int {
 		Timeout: 2 * time.Second, Grace: time.Second,
 	}
 	cfg.Breaker.Enabled = true
+	if keys := os.Getenv(childKeys); keys != "" {
+		cfg.Bearer = pki.BearerConfig{Keys: keys, Issuer: pki.TokenIssuer, Audience: pki.TokenAudience}
+		cfg.Pool = resilience.PoolConfig{Places: 128, Shed: true}
+		cfg.Retry = resilience.RetryConfig{Tries: 3, Backoff: true, Budget: true}
+	}
 	if cfg.Cache = os.Getenv(childCache); cfg.Cache != "" {
 		cfg.RateLimit = RateLimit{Requests: 1e6, Per: 10 * time.Second}
 	}
@@ -59,18 +69,37 @@ func child() int {
 // with one thread for Go code, and reports what it cost that process:
 // cpu-µs/op, and req/cpu-s, the requests that one core could carry.
 func BenchmarkGateway(b *testing.B) {
-	b.Run("order", func(b *testing.B) { benchmark(b, "") })
-	b.Run("order with rate limit", func(b *testing.B) { benchmark(b, miniredis.RunT(b).Addr()) })
+	b.Run("order", func(b *testing.B) { benchmark(b, "", "", "") })
+	b.Run("order with rate limit", func(b *testing.B) { benchmark(b, miniredis.RunT(b).Addr(), "", "") })
+	b.Run("order with token, places and retries", func(b *testing.B) {
+		issuer, err := pki.NewIssuer()
+		if err != nil {
+			b.Fatal(err)
+		}
+		keys, err := issuer.KeySet()
+		if err != nil {
+			b.Fatal(err)
+		}
+		path := filepath.Join(b.TempDir(), "jwks.json")
+		if err := pki.WriteFile(path, keys, 0o600); err != nil {
+			b.Fatal(err)
+		}
+		token, err := issuer.Issue(pki.Grant{Subject: "u1", For: time.Hour}, time.Now())
+		if err != nil {
+			b.Fatal(err)
+		}
+		benchmark(b, "", path, "Authorization: Bearer "+token+"\r\n")
+	})
 }
 
-func benchmark(b *testing.B, cache string) {
+func benchmark(b *testing.B, cache, keys, fields string) {
 	upstream := service(b, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		accept(w, r)
 	})
 	listen, admin := hold(b), hold(b)
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", childOrder+"="+upstream, childListen+"="+listen, childAdmin+"="+admin, childCache+"="+cache)
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", childOrder+"="+upstream, childListen+"="+listen, childAdmin+"="+admin, childCache+"="+cache, childKeys+"="+keys)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		b.Fatal(err)
@@ -80,8 +109,8 @@ func benchmark(b *testing.B, cache string) {
 	}
 	await(b, listen)
 	request := fmt.Sprintf("POST /orders HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n"+
-		"Idempotency-Key: 0192f0c1-aaaa-7bbb-8ccc-dddddddddddd\r\nX-Forwarded-For: 10.1.2.3\r\nContent-Length: %d\r\n\r\n%s",
-		len(order), order)
+		"Idempotency-Key: 0192f0c1-aaaa-7bbb-8ccc-dddddddddddd\r\nX-Forwarded-For: 10.1.2.3\r\n%sContent-Length: %d\r\n\r\n%s",
+		fields, len(order), order)
 	b.SetParallelism(16)
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
