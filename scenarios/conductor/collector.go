@@ -173,7 +173,7 @@ func (r *run) traced() *reports.Traces {
 		r.trouble("%s: %v", waysName, err)
 	}
 	if found.Orders > 0 && found.CompleteShare < completeTraces {
-		r.trouble("the trace of %d of %d orders is not whole: traces.incomplete in result.json has the first of them",
+		r.torn = fmt.Sprintf("the trace of %d of %d orders is not whole: traces.incomplete in result.json has the first of them",
 			found.Orders-found.Complete, found.Orders)
 	}
 	return found

@@ -93,6 +93,7 @@ type run struct {
 	collector *Collector // nil: the system is not traced
 	traces    *traces.Book
 	ways      *ways
+	torn      string // what is said of traces that are not whole
 	load      *loadgen.Runner
 	report    *loadgen.Report
 	finding   vitals.Finding
@@ -414,6 +415,9 @@ func (r *run) warnings() []string {
 	warnings := []string{}
 	if w := queuedWarning(r.report, r.Scenario.Traffic.Connections); w != "" {
 		warnings = append(warnings, w)
+	}
+	if r.torn != "" {
+		warnings = append(warnings, r.torn)
 	}
 	return append(warnings, r.troubles...)
 }
