@@ -64,7 +64,7 @@ func (o Option) Check(text string) error {
 		_, err = parseRate(text)
 	case Cores:
 		var n float64
-		if n, err = strconv.ParseFloat(text, 64); err != nil || n <= 0 || n > 1024 {
+		if n, err = strconv.ParseFloat(text, 64); err != nil || !(n > 0 && n <= 1024) {
 			return fmt.Errorf("%q is no number of cores: write 0.5 or 2", text)
 		}
 	case Word:

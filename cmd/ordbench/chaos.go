@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/ordbench/ordbench/chaos"
 	"github.com/ordbench/ordbench/scenarios/conductor/control"
+	"github.com/ordbench/ordbench/system/runtime/local"
 )
 
 func newChaos() *cobra.Command {
@@ -23,6 +25,7 @@ that it took effect.`,
 		Example: `  ordbench chaos kill inventory
   ordbench chaos kill inventory-3 --restart-after 5s
   ordbench chaos pause broker --for 3s
+  ordbench chaos latency 'gateway->order' --delay 200ms   # needs up --links
   ordbench chaos list
   ordbench chaos heal`,
 	}
@@ -151,10 +154,13 @@ func newHeal() *cobra.Command {
 	var stack string
 	cmd := &cobra.Command{
 		Use:   "heal",
-		Short: "Undo every fault that stands in a running stack",
+		Short: "Undo every fault that stands in a running stack, or what a killed one left",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := control.Dial(cmd.Context(), stack)
+			if errors.Is(err, control.ErrNone) {
+				return healLeftovers(cmd.OutOrStdout())
+			}
 			if err != nil {
 				return usageError{err}
 			}
@@ -171,6 +177,19 @@ func newHeal() *cobra.Command {
 	}
 	addStackFlag(cmd, &stack)
 	return cmd
+}
+
+// healLeftovers removes what stacks have left outside of their processes that
+// were killed together with their watchdogs.
+func healLeftovers(w io.Writer) error {
+	removed := local.Sweep()
+	for _, what := range removed {
+		fmt.Fprintf(w, "removed %s\n", what)
+	}
+	if len(removed) == 0 {
+		fmt.Fprintln(w, "nothing to heal: no stack is running, and nothing of a killed one is left")
+	}
+	return nil
 }
 
 func printRecords(w io.Writer, recs ...chaos.Record) error {

@@ -114,16 +114,18 @@ func stat(path, name string) (int64, error) {
 	return 0, fmt.Errorf("%s has no %s", path, name)
 }
 
-// sweepGroups removes the groups of runs that are gone.
-func sweepGroups() {
+// Sweep removes the groups of runs that are gone, and names them.
+func Sweep() (removed []string) {
 	own, _ := cpuGroup()
 	left, _ := filepath.Glob(filepath.Join(filepath.Dir(own), "ordbench-*"))
 	for _, dir := range left {
 		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), "ordbench-"))
 		if err == nil && syscall.Kill(pid, 0) == syscall.ESRCH {
 			removeGroup(dir)
+			removed = append(removed, dir)
 		}
 	}
+	return removed
 }
 
 // removeGroup removes a group and those in it, as far as nobody is in them.

@@ -55,7 +55,7 @@ func (f *fleet) prepare() error {
 		}
 		f.command = []string{binary, "serve"}
 	}
-	sweepGroups()
+	Sweep()
 	if err := f.lock(); err != nil {
 		return err
 	}
