@@ -5,7 +5,7 @@ GOLANGCI_LINT ?= v2.15.0
 FUZZTIME      ?= 10s
 RUNS          ?= 120
 
-.PHONY: help build images test check lint fmt vet bench bench-pipeline bench-load bench-validity fuzz golden clean soak-kill soak-chaos
+.PHONY: help build images test check lint fmt vet bench bench-pipeline bench-load bench-validity crash fuzz golden clean soak-kill soak-chaos
 .DEFAULT_GOAL := build
 
 help: ## list the targets
@@ -44,6 +44,9 @@ bench-load: ## the load engine beside wrk, hey, oha and k6, what of them is inst
 
 bench-validity: ## starve generator or server by cgroup, RUNS (120) times: does the report say which?
 	ORDBENCH_VALIDITY_RUNS=$(RUNS) $(GO) test -run '^$$' -bench '^BenchmarkValidity$$' -benchtime 1x -timeout 30m -v ./cmd/ordbench
+
+crash: ## kill every service at each of its failpoints, ten times over
+	$(GO) test -run TheBooksBalance -v -timeout 30m ./scenarios/conductor -crash-rounds 10
 
 fuzz: ## run every fuzz test for FUZZTIME (10s)
 	@set -e; for pkg in $$($(GO) list ./...); do \
