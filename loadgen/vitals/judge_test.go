@@ -17,10 +17,9 @@ const (
 // history plays looks, each of which is changed from an even 1,000/s whose
 // answers come at once, and gives the finding.
 type history struct {
-	j     *judge
-	now   sample
-	told  []Limit
-	stuck uint64 // due and not taken
+	j    *judge
+	now  sample
+	told []Limit
 }
 
 func newHistory(phases ...loadgen.Phase) *history {

@@ -2,6 +2,7 @@ package vitals
 
 import (
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -13,7 +14,8 @@ import (
 
 // The thread of an engine is found by its name, and its work seen.
 func TestBusyThreadOfAnEngineIsSeen(t *testing.T) {
-	stop, stopped, named := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var stop atomic.Bool
+	stopped, named := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
 		runtime.LockOSThread() // and ends with its name
@@ -21,12 +23,7 @@ func TestBusyThreadOfAnEngineIsSeen(t *testing.T) {
 		copy(name[:], loadgen.ThreadName)
 		_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0)
 		close(named)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
+		for !stop.Load() { // it is the busy one
 		}
 	}()
 	<-named
@@ -47,7 +44,7 @@ func TestBusyThreadOfAnEngineIsSeen(t *testing.T) {
 	if engines != 1 {
 		t.Errorf("%d threads of an engine, want 1", engines)
 	}
-	close(stop)
+	stop.Store(true)
 	<-stopped
 }
 
