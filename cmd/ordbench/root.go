@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/fatih/color"
@@ -59,10 +60,25 @@ doubled.
 		newRun(), newLoad(), newUp(), newDown(), newStatus(), newChaos(), newVerify(), newDLQ(), newToken(),
 		newScenario(), newReport(), newServe(), newReap(), newVersion(),
 	)
+	root.Args = unknownCommand
+	root.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	root.SuggestionsMinimumDistance = 2
 	for _, c := range root.Commands() {
 		markUsage(c)
 	}
 	return root
+}
+
+// unknownCommand refuses what is no command, with those that come near.
+func unknownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := ""
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usageError{fmt.Errorf("unknown command %q%s\nSee '%s --help'", args[0], hint, c.CommandPath())}
 }
 
 // markUsage makes a wrong number of arguments a usage error, in c and below.
