@@ -33,7 +33,7 @@ type Record struct {
 	Proof     []string  `json:"proof"`    // one line per observation
 	Effective bool      `json:"effective"`
 	Reverted  bool      `json:"reverted"`
-	Skipped   string    `json:"skipped,omitempty"` // why a drawn fault was left out: its target was not there
+	Skipped   string    `json:"skipped,omitempty"` // why a drawn fault does not count: its target was not there, or nothing ran into it
 	Error     string    `json:"error,omitempty"`
 }
 

@@ -27,7 +27,10 @@ var stop = Definition{
 		stack, err := means[Stopper](e, "processes to stop")
 		return act{
 			apply: func(ctx context.Context, replica string) (Sight, error) {
-				return witnessed(stack.Stop(ctx, replica, downForGood))
+				asked := time.Now()
+				s, err := witnessed(stack.Stop(ctx, replica, downForGood))
+				s.Since = asked // it takes nothing new from here on
+				return s, err
 			},
 			undo: func(ctx context.Context, replica string) (Sight, error) {
 				return witnessed(stack.Restart(ctx, replica))

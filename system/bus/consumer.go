@@ -167,7 +167,6 @@ func (c *consumer) run(ctx context.Context) error {
 			c.cfg.OnReady()
 		}
 	})
-	memberID := ""
 	for ctx.Err() == nil {
 		generation, err := group.Next(ctx)
 		switch {
@@ -176,14 +175,13 @@ func (c *consumer) run(ctx context.Context) error {
 			c.log.Debug("the group rebalances")
 		case err != nil:
 			c.log.Warn("join the group", "error", err)
-			if memberID != "" { // kafka-go has forgotten it
-				if err := c.cluster.leave(ctx, c.cfg.Group, memberID); err != nil {
-					c.cluster.forget()
-				}
-				memberID = ""
+			// kafka-go has forgotten who it was, if it ever knew: a join
+			// whose answer was lost made a member too. Left in the group,
+			// it would keep partitions that nobody reads.
+			if err := c.cluster.dismiss(ctx, c.cfg.Group, c.cfg.Member); err != nil {
+				c.cluster.forget()
 			}
 		default:
-			memberID = generation.MemberID
 			ready()
 			generation.Start(func(over context.Context) { c.session(ctx, over, generation) })
 		}
