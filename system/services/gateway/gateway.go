@@ -200,7 +200,7 @@ func (g *gateway) forwardTo(u *upstream) http.Handler {
 			method: r.Method, url: r.URL, header: header, body: body, urgent: urgency(r, caller), within: within,
 		})
 		if err != nil {
-			g.explain(w, u, err)
+			g.explain(w, r, u, err)
 			return
 		}
 		pass(w, r, a)
@@ -229,7 +229,7 @@ func (g *gateway) admit(w http.ResponseWriter, r *http.Request, client netip.Add
 }
 
 // explain answers for an exchange that brought no answer.
-func (g *gateway) explain(w http.ResponseWriter, u *upstream, err error) {
+func (g *gateway) explain(w http.ResponseWriter, r *http.Request, u *upstream, err error) {
 	switch {
 	case errors.Is(err, resilience.ErrShed):
 		g.refuse(w, http.StatusServiceUnavailable, byShedding, time.Second, "there is more to do than can be done in time")
@@ -255,7 +255,7 @@ func (g *gateway) explain(w http.ResponseWriter, u *upstream, err error) {
 	}
 	g.metrics.failures.WithLabelValues(u.name, string(f.kind)).Inc()
 	if now := time.Now().Unix(); f.kind != hungUp && g.logged.Swap(now) != now {
-		g.log.Warn("no answer from a dependency; more within the same second are only counted",
+		g.log.WarnContext(r.Context(), "no answer from a dependency; more within the same second are only counted",
 			"dependency", u.name, "kind", f.kind, "err", f.err)
 	}
 	switch f.kind {

@@ -59,7 +59,7 @@ func (c *chain) run(ctx context.Context, created events.Event) (Status, error) {
 			return Pending, err
 		}
 		// It had no effect for certain, and what was done is undone.
-		c.log.Warn("order cancelled", "order_id", created.OrderID, "error", err)
+		c.log.WarnContext(ctx, "order cancelled", "order_id", created.OrderID, "error", err)
 		if end, err = decline(created, err.Error()); err != nil {
 			return Pending, err
 		}
@@ -74,7 +74,7 @@ func (c *chain) run(ctx context.Context, created events.Event) (Status, error) {
 	}
 	if _, err := c.notification.Tell(ctx, end); err != nil {
 		// The order stands. That its customer was never told is for the audit.
-		c.log.Error("the customer was not told", "order_id", created.OrderID, "error", err)
+		c.log.ErrorContext(ctx, "the customer was not told", "order_id", created.OrderID, "error", err)
 	}
 	if undone {
 		return status, errUndone
@@ -125,7 +125,7 @@ func (a *api) finish(w http.ResponseWriter, r *http.Request, placed receipt) {
 	case errors.Is(err, errUndone):
 		endpoint.NewProblem(http.StatusServiceUnavailable, "unavailable", err.Error()).Write(w)
 	case err != nil:
-		a.log.Error("order left pending", "order_id", placed.id, "error", err)
+		a.log.ErrorContext(r.Context(), "order left pending", "order_id", placed.id, "error", err)
 		endpoint.NewProblem(http.StatusGatewayTimeout, "unknown", "nobody knows how far the order has come").Write(w)
 	default:
 		endpoint.WriteJSON(w, http.StatusCreated, accepted{ID: placed.id, Status: status})
