@@ -63,7 +63,6 @@ type Book struct {
 	hops     hops
 	slowest  slowest
 	verdict  reports.Traces
-	judged   bool
 	unfollow uint64
 	line     []byte // of Ways
 	waysErr  error
@@ -345,14 +344,13 @@ var stepNames = []struct {
 // none: it is taken again.
 func stepOf(s *otlp.Span, service string) step {
 	if s.Kind == otlp.Server {
-		switch string(s.Name) {
-		case "POST /orders":
-			if service == "gateway" {
-				return entered
-			}
-			return placed
+		switch {
+		case string(s.Name) != "POST /orders":
+			return 0
+		case service == "gateway":
+			return entered
 		}
-		return 0
+		return placed
 	}
 	if s.Kind != otlp.Consumer || s.Status == otlp.StatusError {
 		return 0

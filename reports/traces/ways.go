@@ -22,7 +22,8 @@ func (b *Book) write(id otlp.TraceID, t *tree, status string, way []hop) {
 	if b.opts.Ways == nil || b.waysErr != nil {
 		return
 	}
-	line := append(b.line[:0], formatOrderID(t.order)...)
+	line := b.line[:0]
+	line = append(line, formatOrderID(t.order)...)
 	line = append(line, ',')
 	line = hex.AppendEncode(line, id[:])
 	line = append(line, ',')
@@ -41,7 +42,8 @@ func (b *Book) write(id otlp.TraceID, t *tree, status string, way []hop) {
 			next++
 		}
 	}
-	b.line = append(line, '\n')
+	line = append(line, '\n')
+	b.line = line
 	if _, err := b.opts.Ways.Write(b.line); err != nil {
 		b.waysErr = fmt.Errorf("write the ways of orders: %w", err)
 	}
