@@ -144,20 +144,18 @@ func (g *gateway) close() {
 // handler routes and counts the API. What matches no route is counted as one.
 func (g *gateway) handler(requests *telemetry.Requests) http.Handler {
 	mux := http.NewServeMux()
-	route := func(pattern, allow string, u *upstream) {
-		method, path := allow, pattern
-		if allow == http.MethodGet {
-			allow = "GET, HEAD"
+	route := func(path, allow string, u *upstream, methods ...string) {
+		for _, method := range methods {
+			mux.Handle(method+" "+path, requests.Route(method+" "+path, g.forwardTo(u)))
 		}
-		mux.Handle(method+" "+path, requests.Route(method+" "+path, g.forwardTo(u)))
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Allow", allow)
 			endpoint.NewProblem(http.StatusMethodNotAllowed, "method", r.Method+" is not for "+path).Write(w)
 		})
 	}
-	route("/orders", http.MethodPost, g.order)
-	route("/orders/{id}", http.MethodGet, g.order)
-	route("/stock/{sku}", http.MethodGet, g.inventory)
+	route("/orders", "GET, HEAD, POST", g.order, http.MethodGet, http.MethodPost)
+	route("/orders/{id}", "GET, HEAD", g.order, http.MethodGet)
+	route("/stock/{sku}", "GET, HEAD", g.inventory, http.MethodGet)
 	mux.Handle("GET /openapi.json", requests.Route("GET /openapi.json", http.HandlerFunc(describe)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		endpoint.NewProblem(http.StatusNotFound, "route", "try POST /orders, GET /orders/{id} or GET /stock/{sku}").Write(w)

@@ -17,6 +17,7 @@ import (
 //
 //	POST /orders       202 with order_id and Location; needs an Idempotency-Key
 //	GET  /orders/{id}  200 with the order
+//	GET  /orders       200 with a customer's orders, a page at a time: user_id, cursor, limit
 //
 // Whatever is not well is problem+json. A 202 is given only once the order
 // is on disk.
@@ -35,8 +36,9 @@ func (a *api) handler(requests *telemetry.Requests) http.Handler {
 		mux.Handle(pattern, requests.Route(pattern, h))
 	}
 	route("POST /orders", a.place)
+	route("GET /orders", a.list)
 	route("GET /orders/{id}", a.find)
-	route("/orders", endpoint.OnlyAllow("POST"))
+	route("/orders", endpoint.OnlyAllow("GET, HEAD, POST"))
 	route("/orders/{id}", endpoint.OnlyAllow("GET, HEAD"))
 	route("/", func(w http.ResponseWriter, _ *http.Request) {
 		endpoint.NewProblem(http.StatusNotFound, "not-found", "there are POST /orders and GET /orders/{id}").Write(w)

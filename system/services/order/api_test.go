@@ -122,7 +122,11 @@ func TestWhatIsNotAnOrderIsRefused(t *testing.T) {
 		"with an endless body":    {"POST", "/orders", "k", `{"user_id":"` + strings.Repeat("u", maxBody), 413},
 		"an order that is not":    {"GET", "/orders/none", "", "", 404},
 		"a path that is not":      {"GET", "/", "", "", 404},
-		"all orders":              {"GET", "/orders", "", "", 405},
+		"everybody's orders":      {"GET", "/orders", "", "", 400},
+		"a page without orders":   {"GET", "/orders?user_id=u&limit=0", "", "", 400},
+		"a page too long":         {"GET", "/orders?user_id=u&limit=101", "", "", 400},
+		"a cursor of one's own":   {"GET", "/orders?user_id=u&cursor=bm90IGFuIG9yZGVy", "", "", 400},
+		"a change of all orders":  {"PUT", "/orders", "", "", 405},
 		"an order taken away":     {"DELETE", "/orders/1", "", "", 405},
 		"an order under an order": {"GET", "/orders/1/2", "", "", 404},
 	} {

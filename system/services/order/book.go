@@ -31,6 +31,7 @@ var schema = []string{
 		updated_at      BIGINT NOT NULL
 	)`,
 	`CREATE INDEX IF NOT EXISTS orders_pending ON orders (id) WHERE status = 'PENDING'`,
+	`CREATE INDEX IF NOT EXISTS orders_customer ON orders (user_id, id)`,
 }
 
 const (
