@@ -12,7 +12,7 @@ import (
 // cost is requests per CPU-second of the generator: as fast as it can on one
 // core, and paced at half of what wrk reaches there.
 func (b *bench) cost() error {
-	t := newTable("%.3g", "1000 requests/s", "1000 requests per CPU-second", "of wrk's")
+	t := newTable("1000 requests/s", "1000 requests per CPU-second", "of wrk's")
 	for range b.rounds {
 		s, err := start()
 		if err != nil {

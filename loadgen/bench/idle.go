@@ -12,7 +12,7 @@ import (
 // they do not.
 func (b *bench) idle() error {
 	const delay = time.Millisecond
-	t := newTable("%.3g", "p50 us, less the delay", "% of a core")
+	t := newTable("p50 us, less the delay", "% of a core")
 	for range b.rounds {
 		for _, rate := range []float64{10, 100, 1000, 10000} {
 			j := job{Rate: rate, For: max(b.length, 5*time.Second), Conns: conns, Workload: "post"}

@@ -18,7 +18,7 @@ import (
 func (b *bench) punctual() error {
 	const rate = 5000
 	calls := rate * int(b.length.Seconds())
-	t := newTable("%.3g", "p50 us", "p99 us", "p99.9 us", "% of a core")
+	t := newTable("p50 us", "p99 us", "p99.9 us", "% of a core")
 	for range b.rounds {
 		idle, err := b.loopback()
 		if err != nil {
@@ -34,10 +34,10 @@ func (b *bench) punctual() error {
 			late := j.lateness(d, stamps)
 			share := d.CPU.Seconds() / d.Took.Seconds() * 100
 			t.add("ordbench, "+law, quantile(late, 50), quantile(late, 99), quantile(late, 99.9), share)
-			t.add("  less the loopback's median", quantile(late, 50)-quantile(idle, 50), quantile(late, 99)-quantile(idle, 50), quantile(late, 99.9)-quantile(idle, 50))
+			t.add("  "+law+", less the loopback's median", quantile(late, 50)-quantile(idle, 50), quantile(late, 99)-quantile(idle, 50), quantile(late, 99.9)-quantile(idle, 50))
 			if law == "constant" {
 				even := uneven(stamps, rate)
-				t.add("ordbench, against the best even schedule", quantile(even, 50), quantile(even, 99), quantile(even, 99.9), share)
+				t.add("  constant, as if its start were unknown", quantile(even, 50), quantile(even, 99), quantile(even, 99.9), share)
 			}
 		}
 		for _, r := range b.rivals {
@@ -54,7 +54,7 @@ func (b *bench) punctual() error {
 				return fmt.Errorf("%s: %w, %w", r.name, err, stop)
 			}
 			even := uneven(stamps, rate)
-			t.add(r.name+", against the best even schedule", quantile(even, 50), quantile(even, 99), quantile(even, 99.9), cpu.Seconds()/took.Seconds()*100)
+			t.add(r.name+", as if its start were unknown", quantile(even, 50), quantile(even, 99), quantile(even, 99.9), cpu.Seconds()/took.Seconds()*100)
 		}
 	}
 	fmt.Fprintf(b.out, "\nPunctuality, from due to read at a server that spins, %d/s, %d rounds of %v; median (range)\n", rate, b.rounds, b.length)

@@ -7,12 +7,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"runtime"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,7 +31,7 @@ type server struct {
 	epoll, listener int
 	conns           map[int32]*served
 	waiting         []pending
-	ended           atomic.Bool
+	ended           bool
 }
 
 // stamp is when a request was read, and the number in its path.
@@ -41,6 +39,9 @@ type stamp struct {
 	Seq int64 // -1: the path holds none
 	At  int64 // CLOCK_MONOTONIC, nanoseconds
 }
+
+// stdin is never written to.
+const stdin = 0
 
 type served struct {
 	in   []byte
@@ -62,11 +63,7 @@ func serve(s *server) error {
 	if err := s.listen(); err != nil {
 		return err
 	}
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		s.ended.Store(true)
-	}()
-	for !s.ended.Load() {
+	for !s.ended {
 		if err := s.turn(); err != nil {
 			return err
 		}
@@ -96,7 +93,14 @@ func (s *server) listen() error {
 		return err
 	}
 	fmt.Println(net.JoinHostPort("127.0.0.1", strconv.Itoa(own.(*unix.SockaddrInet4).Port)))
-	return unix.EpollCtl(s.epoll, unix.EPOLL_CTL_ADD, s.listener, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(s.listener)})
+	// No goroutine looks whether stdin has ended: a thread that spins may not
+	// let another run.
+	for _, fd := range []int{s.listener, stdin} {
+		if err := unix.EpollCtl(s.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // turn is one round of the loop.
@@ -106,7 +110,7 @@ func (s *server) turn() error {
 		s.answer(s.waiting[0].fd)
 		s.waiting = s.waiting[1:]
 	}
-	wait := 100 * time.Millisecond // to see that stdin has ended
+	wait := time.Minute
 	if len(s.waiting) > 0 {
 		wait = min(wait, s.waiting[0].at-now)
 	}
@@ -119,9 +123,12 @@ func (s *server) turn() error {
 		return err
 	}
 	for _, e := range events[:n] {
-		if int(e.Fd) == s.listener {
+		switch int(e.Fd) {
+		case stdin:
+			s.ended = true
+		case s.listener:
 			s.accept()
-		} else {
+		default:
 			s.read(e.Fd)
 		}
 	}

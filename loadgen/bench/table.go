@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 )
@@ -14,13 +15,12 @@ import (
 // table has a row for each thing measured and collects what each round gives.
 type table struct {
 	columns []string
-	format  string // of one value
 	rows    []string
 	values  map[string][][]float64 // by row, then column
 }
 
-func newTable(format string, columns ...string) *table {
-	return &table{columns: columns, format: format, values: map[string][][]float64{}}
+func newTable(columns ...string) *table {
+	return &table{columns: columns, values: map[string][][]float64{}}
 }
 
 // add notes the values of one round, one for each column; NaN is none.
@@ -45,12 +45,17 @@ func (t *table) write(out io.Writer) {
 		for _, all := range t.values[row] {
 			line += "\t"
 			if len(all) > 0 {
-				line += fmt.Sprintf(t.format+" ("+t.format+" to "+t.format+")", median(all), slices.Min(all), slices.Max(all))
+				line += digits(median(all)) + " (" + digits(slices.Min(all)) + " to " + digits(slices.Max(all)) + ")"
 			}
 		}
 		fmt.Fprintln(w, line)
 	}
 	_ = w.Flush() // to the terminal or a buffer
+}
+
+// digits are three of v, and all before the point.
+func digits(v float64) string {
+	return strconv.FormatFloat(v, 'f', min(max(0, 2-int(math.Floor(math.Log10(max(math.Abs(v), 0.01))))), 3), 64)
 }
 
 func median(all []float64) float64 {

@@ -263,6 +263,63 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+func TestHTTP2(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		secure bool
+	}{{"agreed on over TLS", true}, {"known before in cleartext", false}} {
+		t.Run(c.name, func(t *testing.T) {
+			var conns sync.Map
+			srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				conns.Store(r.RemoteAddr, true)
+				if body, _ := io.ReadAll(r.Body); r.ProtoMajor != 2 || string(body) != "{}" {
+					t.Errorf("%q over %s, want HTTP/2", body, r.Proto)
+				}
+				accept(w)
+			}))
+			srv.Config.Protocols = new(http.Protocols)
+			srv.Config.Protocols.SetHTTP1(true)
+			srv.Config.Protocols.SetUnencryptedHTTP2(true)
+			cfg := Config{Connections: 1, HTTP2: true}
+			if c.secure {
+				srv.EnableHTTP2 = true
+				srv.Config.Protocols.SetHTTP2(true)
+				srv.StartTLS()
+				roots := x509.NewCertPool()
+				roots.AddCert(srv.Certificate())
+				cfg.TLS = &tls.Config{RootCAs: roots}
+			} else {
+				srv.Start()
+			}
+			defer srv.Close()
+			cfg.BaseURL = srv.URL
+			post := loadgen.Call{Method: "POST", Path: []byte("/orders"), Body: []byte("{}")}
+			for _, r := range attempt(t, New(cfg), post, post, post) {
+				if r.Status != 202 || r.Failure != loadgen.None {
+					t.Errorf("%+v, want 202", r)
+				}
+			}
+			n := 0
+			conns.Range(func(_, _ any) bool { n++; return true })
+			if n != 1 {
+				t.Errorf("%d connections, want one", n)
+			}
+		})
+	}
+	t.Run("refused by a target that speaks only HTTP/1.1", func(t *testing.T) {
+		srv := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			t.Error("a request arrived")
+		}))
+		defer srv.Close()
+		roots := x509.NewCertPool()
+		roots.AddCert(srv.Certificate())
+		r := attempt(t, New(Config{BaseURL: srv.URL, Connections: 1, HTTP2: true, TLS: &tls.Config{RootCAs: roots}}), get("/"))[0]
+		if r.Failure != loadgen.Refused || r.Err == nil {
+			t.Errorf("failure %d, error %v; want refused", r.Failure, r.Err)
+		}
+	})
+}
+
 // rawServer gives each connection to serve, with its number from 0.
 func rawServer(t *testing.T, serve func(n int, c net.Conn)) string {
 	t.Helper()

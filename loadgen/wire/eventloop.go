@@ -16,11 +16,11 @@ import (
 )
 
 // New gives the engine that is best for the target: an event loop for
-// cleartext on Linux, net/http for all else. Problems of cfg are reported by
+// cleartext HTTP/1.1 on Linux, net/http for all else. Problems of cfg are reported by
 // Run.
 func New(cfg Config) loadgen.Engine {
 	base, err := url.Parse(cfg.BaseURL)
-	if runtime.GOOS != "linux" || cfg.Dial != nil || err != nil || base.Scheme != "http" {
+	if runtime.GOOS != "linux" || cfg.Dial != nil || cfg.HTTP2 || err != nil || base.Scheme != "http" {
 		return NewNetHTTP(cfg)
 	}
 	return newEventLoop(cfg)

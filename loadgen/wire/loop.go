@@ -17,7 +17,7 @@ const (
 	// for each of them, at more than 20,000 a second: that would cost more
 	// than to send it. It rises for all that have come due in a quantum.
 	dense   = 50 * time.Microsecond
-	quantum = 100 * time.Microsecond
+	quantum = 200 * time.Microsecond
 	// maxNap bounds how long answers lie unread.
 	maxNap = 250 * time.Microsecond
 	// never is no time to wait for.
@@ -56,7 +56,7 @@ type loop struct {
 
 // newLoop has n connections, none of them connected.
 func newLoop(n int, most time.Duration) *loop {
-	l := &loop{conns: make([]conn, n), more: true, margin: margin{most: most}, gap: time.Millisecond}
+	l := &loop{conns: make([]conn, n), more: true, margin: margin{size: most, most: most}, gap: time.Millisecond}
 	l.stopped.Store(-1)
 	for i := range l.conns {
 		c := &l.conns[n-1-i]

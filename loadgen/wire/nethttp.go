@@ -34,13 +34,14 @@ type Config struct {
 	Loops       int           // threads that drive them, where the engine is an event loop; 0 is one
 	Timeout     time.Duration // for a free connection from due, and again for the answer from sent; 0 is DefaultTimeout
 	TLS         *tls.Config   // for https; nil trusts the system's roots
+	HTTP2       bool          // and nothing else: agreed on over TLS, known before in cleartext; a call at a time on each connection
 
 	// Dial connects; nil dials TCP. Only net/http can use another.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
-// NetHTTP is the engine on net/http: HTTP/1.1, cleartext or TLS, on every
-// system.
+// NetHTTP is the engine on net/http: HTTP/1.1 or HTTP/2, cleartext or TLS, on
+// every system.
 //
 // Each connection has a goroutine. Those that are free queue for the lead;
 // the leader takes the next call, waits until it is due, passes the lead on
@@ -68,10 +69,12 @@ func NewNetHTTP(cfg Config) *NetHTTP {
 	if e.err == nil {
 		e.origin = newOrigin(e.base)
 	}
-	http1 := new(http.Protocols)
-	http1.SetHTTP1(true)
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(!cfg.HTTP2)
+	protocols.SetHTTP2(cfg.HTTP2)
+	protocols.SetUnencryptedHTTP2(cfg.HTTP2)
 	e.client = &http.Transport{
-		Protocols:              http1,
+		Protocols:              protocols,
 		TLSClientConfig:        cfg.TLS,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: 64 << 10,

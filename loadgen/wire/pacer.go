@@ -6,9 +6,10 @@ import (
 )
 
 const (
-	// maxSpin bounds the time that is spun before each due time: at 1,000
-	// calls a second it is at most five percent of a core.
-	maxSpin = 50 * time.Microsecond
+	// maxSpin bounds the time that is spun before each due time: at 100 calls
+	// a second it is at most one percent of a core. A core that fell asleep
+	// takes more than half of it to wake.
+	maxSpin = 100 * time.Microsecond
 	// timerSlack is more than Go's timers are late on an idle machine: its
 	// network poller rounds short waits up to a millisecond.
 	timerSlack = 1500 * time.Microsecond

@@ -3,10 +3,15 @@ package wire
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,6 +40,9 @@ func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 func (p pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
+	if ctx.Value(secretly{}) != nil {
+		theirs = tls.Server(theirs, &tls.Config{Certificates: certificate().TLS.Certificates, NextProtos: []string{"h2", "http/1.1"}})
+	}
 	select {
 	case p <- theirs:
 		return ours, nil
@@ -43,12 +51,29 @@ func (p pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
+// secretly marks a dial that is for TLS.
+type secretly struct{}
+
+// certificate is a closed server of example.com, for what it is known by.
+var certificate = sync.OnceValue(func() *httptest.Server {
+	srv := httptest.NewTLSServer(nil)
+	srv.Close()
+	return srv
+})
+
+// trusting is what a client needs to believe in certificate.
+func trusting() *tls.Config {
+	roots := x509.NewCertPool()
+	roots.AddCert(certificate().Certificate())
+	return &tls.Config{RootCAs: roots}
+}
+
 // serve answers with h on a network in memory until the test ends. It runs
 // under synthetic time.
 func serve(t *testing.T, h http.Handler) pipes {
 	t.Helper()
 	l := make(pipes)
-	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := &http.Server{Protocols: new(http.Protocols), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Only behind the body does a server notice that a client has left.
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -57,6 +82,9 @@ func serve(t *testing.T, h http.Handler) pipes {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		h.ServeHTTP(w, r)
 	})}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetHTTP2(true)
+	srv.Protocols.SetUnencryptedHTTP2(true)
 	ended := make(chan struct{})
 	go func() {
 		srv.Serve(l)
@@ -90,16 +118,33 @@ func eachEngine(t *testing.T, test func(t *testing.T, open engine)) {
 // time stands still while a goroutine runs.
 func eachSynthetic(t *testing.T, test func(t *testing.T, open engine)) {
 	t.Helper()
-	t.Run("net/http", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			test(t, func(cfg Config) loadgen.Engine {
-				cfg.BaseURL = "http://192.0.2.1"
-				e := NewNetHTTP(cfg)
-				e.nap, e.spin = time.Sleep, 0
-				return e
+	certificate() // real time does not mix with synthetic time
+	for _, c := range []struct{ name, url string }{
+		{"net/http", "http://192.0.2.1"},
+		{"net/http with TLS", "https://example.com"},
+		{"net/http with HTTP/2", "http://192.0.2.1"},
+		{"net/http with HTTP/2 and TLS", "https://example.com"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				test(t, func(cfg Config) loadgen.Engine {
+					cfg.BaseURL, cfg.HTTP2 = c.url, strings.Contains(c.name, "HTTP/2")
+					if dial := cfg.Dial; strings.HasPrefix(c.url, "https:") {
+						if cfg.Connections > 100 {
+							t.Skip("so many handshakes take seconds and prove no more")
+						}
+						cfg.TLS = trusting()
+						cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+							return dial(context.WithValue(ctx, secretly{}, true), network, addr)
+						}
+					}
+					e := NewNetHTTP(cfg)
+					e.nap, e.spin = time.Sleep, 0
+					return e
+				})
 			})
 		})
-	})
+	}
 	t.Run("event loop", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			test(t, func(cfg Config) loadgen.Engine {

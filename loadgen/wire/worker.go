@@ -131,6 +131,10 @@ func (w *worker) receive(reply loadgen.Reply, res *http.Response) loadgen.Reply 
 	if err == nil && n > maxBody {
 		err = errTooLong
 	}
+	if err == nil {
+		// A target that sees a TLS connection end may still answer to that.
+		err = w.hard.Err()
+	}
 	if err != nil {
 		return w.failed(reply, loadgen.Broken, err)
 	}
