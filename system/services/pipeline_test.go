@@ -330,25 +330,29 @@ func TestReplicasShareTheWork(t *testing.T) {
 // BenchmarkPipeline drives all services over real connections, all of it in
 // this process: an operation is an order from its POST to CONFIRMED.
 func BenchmarkPipeline(b *testing.B) {
-	s := boot(b, func(s *stack) {
-		s.inventory.Work, s.payment.Provider.Work = 0, 0
-		s.inventory.Stock = 1 << 40
-		s.inventory.SKUs = 100
-	})
-	http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = 64
-	b.ResetTimer()
-	inParallel(64, b.N, func(i int) {
-		s.place(b, fmt.Sprint("key-", i), fmt.Sprintf(
-			`{"user_id":"u%d","total":10,"items":[{"sku":%q,"quantity":1}]}`, i, events.SKU(1+i%100)))
-	})
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "accepted/s")
-	db := s.open(b, s.order.Database)
-	eventually(b, "all orders to be confirmed", func() bool {
-		var pending int
-		err := db.QueryRow(b.Context(), `SELECT count(*) FROM orders WHERE status = 'PENDING'`).Scan(&pending)
-		return err == nil && pending == 0
-	})
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "completed/s")
+	for _, kind := range []string{storetest.SQLite, storetest.PostgreSQL} {
+		b.Run(kind, func(b *testing.B) {
+			s := bootOn(b, kind, func(s *stack) {
+				s.inventory.Work, s.payment.Provider.Work = 0, 0
+				s.inventory.Stock = 1 << 40
+				s.inventory.SKUs = 100
+			})
+			http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = 64
+			b.ResetTimer()
+			inParallel(64, b.N, func(i int) {
+				s.place(b, fmt.Sprint("key-", i), fmt.Sprintf(
+					`{"user_id":"u%d","total":10,"items":[{"sku":%q,"quantity":1}]}`, i, events.SKU(1+i%100)))
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "accepted/s")
+			db := s.open(b, s.order.Database)
+			eventually(b, "all orders to be confirmed", func() bool {
+				var pending int
+				err := db.QueryRow(b.Context(), `SELECT count(*) FROM orders WHERE status = 'PENDING'`).Scan(&pending)
+				return err == nil && pending == 0
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "completed/s")
+		})
+	}
 }
 
 // withoutEvent returns which accepted orders lack their row or their event.
