@@ -117,6 +117,12 @@ func prepareOn(t testing.TB, kind string) *stack {
 	}
 }
 
+// boot is a stack that is ready. Its books are files.
+func boot(t testing.TB, adjust func(*stack)) *stack {
+	t.Helper()
+	return bootOn(t, storetest.SQLite, adjust)
+}
+
 // bootOn is a stack that is ready, with books of a kind.
 func bootOn(t testing.TB, kind string, adjust func(*stack)) *stack {
 	t.Helper()
