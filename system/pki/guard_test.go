@@ -288,7 +288,7 @@ func FuzzCheckToken(f *testing.F) {
 	good := gateway.Token("order", noon)
 	f.Add(good)
 	f.Add("..")
-	f.Add(good[:strings.Index(good, ".")] + ".e30.")
+	f.Add(strings.Split(good, ".")[0] + ".e30.")
 	f.Fuzz(func(t *testing.T, token string) {
 		if _, err := order.now().checkToken(token, noon, &memory{}); err == nil && token != good {
 			// Base64 leaves two bits of the last letter unread.

@@ -115,7 +115,7 @@ func TestUnderOverloadTheNewestGoesFirstAndTheStaleGo(t *testing.T) {
 		e.enter("new", High)
 		e.p.Leave()
 		e.want(t, "new")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		e.enter("newer", High)
 		e.want(t, "x shed")
 		e.p.Leave()
@@ -135,7 +135,7 @@ func TestWhoWaitsForTheWholeIntervalIsShed(t *testing.T) {
 		e.enter("b", High)
 		time.Sleep(shedInterval - 1)
 		e.want(t, "a")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		e.want(t, "b shed")
 		if e.p.Waiting() != 0 {
 			t.Errorf("%d wait", e.p.Waiting())
