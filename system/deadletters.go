@@ -80,7 +80,7 @@ func (s *Stack) Redrive(ctx context.Context, ids ...string) ([]DeadLetter, error
 		return nil, fmt.Errorf("redrive: no dead letter %s", strings.Join(missing, ", "))
 	}
 	pub := bus.NewPublisher(s.fleet.Brokers())
-	defer pub.Close()
+	defer func() { _ = pub.Close() }()
 	if err := pub.Publish(ctx, msgs...); err != nil {
 		return nil, fmt.Errorf("redrive: %w", err)
 	}

@@ -153,6 +153,12 @@ func (s *Stack) find(replica string) (*seat, Process, error) {
 	return st, p, err
 }
 
+// running tells whether a replica has a process, and which.
+func (s *Stack) running(replica string) (st *seat, p Process, ok bool) {
+	st, p, err := s.find(replica)
+	return st, p, err == nil
+}
+
 // awaitStopped returns when the process table shows p standing still, or
 // running.
 func awaitStopped(ctx context.Context, p Process, want bool) (at time.Time, detail string, err error) {

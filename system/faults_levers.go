@@ -31,12 +31,12 @@ func (s *Stack) Move(ctx context.Context, replica, name string, values map[strin
 
 // LetGo lets a lever go back. One whose process is gone has gone back.
 func (s *Stack) LetGo(ctx context.Context, replica, name string) error {
-	st, _, err := s.find(replica)
-	if err != nil {
+	st, _, runs := s.running(replica)
+	if !runs {
 		return nil
 	}
-	err = s.probe.ask(ctx, st.Admin, http.MethodDelete, "/levers/"+name, nil, nil)
-	if _, _, gone := s.find(replica); gone != nil {
+	err := s.probe.ask(ctx, st.Admin, http.MethodDelete, "/levers/"+name, nil, nil)
+	if _, _, runs = s.running(replica); !runs {
 		return nil
 	}
 	if err != nil {
@@ -77,12 +77,12 @@ func (s *Stack) Failpoint(ctx context.Context, replica, point string) (fired int
 // DisarmFailpoint makes a failpoint do nothing. One whose process is gone does
 // nothing already.
 func (s *Stack) DisarmFailpoint(ctx context.Context, replica, point string) error {
-	_, p, err := s.find(replica)
-	if err != nil {
+	_, p, runs := s.running(replica)
+	if !runs {
 		return nil
 	}
-	err = s.Disarm(ctx, replica, point)
-	if _, now, gone := s.find(replica); gone != nil || now != p {
+	err := s.Disarm(ctx, replica, point)
+	if _, now, runs := s.running(replica); !runs || now != p {
 		return nil
 	}
 	return err

@@ -63,8 +63,8 @@ func (s *Stack) Limit(_ context.Context, replica, limit string, spare int64) (de
 
 // Unlimit gives a process its limit back. With a process its limits end.
 func (s *Stack) Unlimit(_ context.Context, replica, limit string) (detail string, err error) {
-	_, p, err := s.find(replica)
-	if err != nil {
+	_, p, runs := s.running(replica)
+	if !runs {
 		return "its process is gone, and its limit with it", nil
 	}
 	l, ok := p.(Limited)
@@ -96,9 +96,9 @@ func (s *Stack) LimitCPU(_ context.Context, replica string, cores float64) (thro
 
 // FreeCPU takes the limit away.
 func (s *Stack) FreeCPU(_ context.Context, replica string) error {
-	_, p, err := s.find(replica)
-	if err != nil {
-		return nil // its process is gone
+	_, p, runs := s.running(replica)
+	if !runs {
+		return nil
 	}
 	r, ok := p.(Rationed)
 	if !ok {
@@ -162,7 +162,7 @@ const poison = "\x00this is no event"
 // Poison publishes n messages that nobody can read to a topic.
 func (s *Stack) Poison(ctx context.Context, topic string, n int) (detail string, err error) {
 	pub := bus.NewPublisher(s.fleet.Brokers())
-	defer pub.Close()
+	defer func() { _ = pub.Close() }()
 	msgs := make([]bus.Message, n)
 	for i := range msgs {
 		msgs[i] = bus.Message{Topic: topic, Key: fmt.Sprintf("poison-%d", i), Value: []byte(poison), Time: time.Now()}

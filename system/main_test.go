@@ -234,7 +234,17 @@ func (b book) Event(r system.EventRow) error {
 // done tells whether an order is confirmed in every book, once.
 func (b book) done(id string) bool {
 	return b.orders[id].Status == "CONFIRMED" && len(b.movements[id]) == 2 &&
-		len(b.charges[id]) == 1 && len(b.entries[id]) == 2 && len(b.told[id]) == 1 && len(b.events[id]) == 3
+		len(b.charges[id]) == 1 && len(b.entries[id]) == 2 && len(b.told[id]) == 1 && len(b.kinds(id)) == 3
+}
+
+// kinds are the different events of an order: a relay that is killed between
+// publishing and marking rightly publishes again.
+func (b book) kinds(id string) map[string]bool {
+	kinds := map[string]bool{}
+	for _, e := range b.events[id] {
+		kinds[e.EventID] = true
+	}
+	return kinds
 }
 
 // says is all that the books hold of an order.

@@ -29,7 +29,7 @@ func (l *Link) Probe(ctx context.Context, bytes int) (Probe, error) {
 		return Probe{}, fmt.Errorf("probe %s: %w", l.addr, err)
 	}
 	addr := holder.Addr().(*net.TCPAddr)
-	holder.Close()
+	_ = holder.Close() // the port is free again either way
 	l.mu.Lock()
 	l.probes[addr.String()] = true
 	l.mu.Unlock()
@@ -58,7 +58,7 @@ func (l *Link) Probe(ctx context.Context, bytes int) (Probe, error) {
 	if err != nil {
 		c.Close()
 	}
-	<-sent
+	<-sent //nolint:errcheck // who reads knows better
 	switch {
 	case err == nil:
 		return Probe{Took: took}, nil

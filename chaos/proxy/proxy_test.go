@@ -145,7 +145,7 @@ func TestAShareOfTheConnectionsMeetsARule(t *testing.T) {
 		if s.meets(id + 1) {
 			met++
 		}
-		if s.meets(id+1) != s.meets(id+1) {
+		if first, again := s.meets(id+1), s.meets(id+1); first != again {
 			t.Fatal("a connection is in the share and is not")
 		}
 	}

@@ -66,7 +66,7 @@ The first Ctrl-C stops the load and reports; the second tears down at once.
 }
 
 func (o *runOptions) run(cmd *cobra.Command, args []string) error {
-	rt, err := o.runtime.choose(cmd.Context(), cmd.ErrOrStderr())
+	rt, err := o.runtime.choose(cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func (o *runtimeOptions) args() []string {
 
 // choose returns the runtime that was asked for. What it has to say goes to
 // progress.
-func (o *runtimeOptions) choose(ctx context.Context, progress io.Writer) (system.Runtime, error) {
+func (o *runtimeOptions) choose(progress io.Writer) (system.Runtime, error) {
 	images := system.ImagesConfig{Mirror: o.mirror}
 	for _, arg := range o.images {
 		if err := docker.SetImage(&images, arg); err != nil {

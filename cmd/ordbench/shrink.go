@@ -40,7 +40,7 @@ that still ends that way. It is written as a scenario of its own.`,
 			if err != nil {
 				return err
 			}
-			rt, err := where.choose(cmd.Context(), cmd.ErrOrStderr())
+			rt, err := where.choose(cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}

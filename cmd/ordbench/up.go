@@ -93,7 +93,7 @@ func (o *upOptions) foreground(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	rt, err := o.runtime.choose(cmd.Context(), cmd.ErrOrStderr())
+	rt, err := o.runtime.choose(cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (o *upOptions) background(cmd *cobra.Command, args []string) error {
 	if _, _, err := o.config(args); err != nil {
 		return err
 	}
-	if _, err := o.runtime.choose(cmd.Context(), cmd.ErrOrStderr()); err != nil {
+	if _, err := o.runtime.choose(cmd.ErrOrStderr()); err != nil {
 		return err
 	}
 	if _, err := conductor.OpenLinks(o.links); err != nil {

@@ -152,7 +152,9 @@ func resident() int64 {
 		return 0
 	}
 	var size, pages int64
-	fmt.Sscan(string(text), &size, &pages)
+	if _, err := fmt.Sscan(string(text), &size, &pages); err != nil {
+		return 0
+	}
 	return pages * int64(os.Getpagesize()) >> 10
 }
 

@@ -176,8 +176,6 @@ func await(t *testing.T, s *Session, name, what string, is func(chaos.Record) bo
 	}
 }
 
-func effective(r chaos.Record) bool { return r.Effective || r.Error != "" }
-
 // cases has each fault of the catalogue once, with what is short enough to be
 // waited for and long enough to be run into.
 var cases = []chaos.Spec{

@@ -89,7 +89,7 @@ func Consume(ctx context.Context, cfg ConsumerConfig, handle Handler) error {
 	cfg.Aside = cfg.Aside.withDefaults()
 	if err := cfg.Aside.ensure(ctx, cfg.Brokers); err != nil {
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // an end by order is no error
 		}
 		return err
 	}

@@ -99,7 +99,7 @@ func removeStacks(ctx context.Context, which func(labels map[string]string) bool
 	if err != nil {
 		return nil, err
 	}
-	defer e.Close()
+	defer func() { _ = e.Close() }()
 	stacks, err := list(ctx, e.api, labelStack)
 	if err != nil {
 		return nil, err

@@ -73,7 +73,7 @@ func Reap(alive io.Reader, stack string) error {
 	if err != nil {
 		return err
 	}
-	defer e.Close()
+	defer func() { _ = e.Close() }()
 	for quiet := time.Now(); time.Since(quiet) < quietFor; {
 		h, err := list(ctx, e.api, labelStack+"="+stack)
 		if err != nil {

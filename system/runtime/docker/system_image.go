@@ -120,7 +120,7 @@ func static(path, arch string) error {
 	if err != nil {
 		return fmt.Errorf("%s is no Linux program: %w", path, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	if f.Machine != machines[arch] {
 		return fmt.Errorf("%s is for %s, the daemon's machine is %s", path, f.Machine, arch)
 	}

@@ -53,7 +53,13 @@ func (c *child) Exit() string { return c.exit }
 // Terminate asks for an orderly end. A paused process can only do so once it
 // runs again.
 func (c *child) Terminate() error {
-	return errors.Join(c.signal(syscall.SIGTERM), c.signal(syscall.SIGCONT))
+	if err := c.signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	if err := c.signal(syscall.SIGCONT); !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil // it did not wait to be told twice
 }
 
 func (c *child) Kill() error   { return c.signal(syscall.SIGKILL) }

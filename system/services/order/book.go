@@ -296,7 +296,8 @@ func (b *book) park(ctx context.Context, ids []string, now time.Time) (parked in
 		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("park %d orders: %v", len(ids), err) // never a message's own fault: there is no other place for a dead letter
+		// Never a message's own fault: there is no other place for a dead letter.
+		return 0, fmt.Errorf("park %d orders: %v", len(ids), err) //nolint:errorlint // so it is not wrapped
 	}
 	return parked, nil
 }

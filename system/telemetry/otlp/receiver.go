@@ -55,7 +55,7 @@ func (r Receiver) Serve(ctx context.Context, l net.Listener) error {
 	if srv.Shutdown(ending) != nil {
 		_ = srv.Close()
 	}
-	_ = <-served // that it was shut down
+	<-served //nolint:errcheck // it says that it was shut down
 	return nil
 }
 
