@@ -105,7 +105,11 @@ func (j judgement) doubts() []string {
 	if !j.drain.Settled {
 		doubts = append(doubts, "the system did not drain: "+j.drain.String())
 	}
+	skipped := 0
 	for _, f := range j.faults {
+		if f.Skipped != "" {
+			skipped++
+		}
 		switch {
 		case f.Skipped != "" || j.halted != "" && len(f.Proof) == 0:
 		case !f.Effective:
@@ -113,6 +117,10 @@ func (j judgement) doubts() []string {
 		case !f.Reverted:
 			doubts = append(doubts, fmt.Sprintf("fault %s was not undone: %s", f.Name, f.Error))
 		}
+	}
+	if skipped > 0 && skipped == len(j.faults) {
+		doubts = append(doubts, fmt.Sprintf("none of the %s had a proven effect: %s: %s",
+			counted(skipped, "drawn fault"), j.faults[0].Name, j.faults[0].Skipped))
 	}
 	if j.validity.Outcome == reports.GeneratorLimited {
 		doubts = append(doubts, "the generator was the limit: "+j.validity.Reason)

@@ -36,6 +36,8 @@ func TestVerdict(t *testing.T) {
 		{"an invariant that nobody could check", judgement{drain: settled, invariants: []reports.Invariant{unknown}}, reports.Inconclusive, "no order was published"},
 		{"a system that still moves", judgement{drain: atRest{Drain: system.Drain{Pending: 3}}}, reports.Inconclusive, "3 orders are pending"},
 		{"a fault without proof", judgement{drain: settled, faults: []reports.Fault{{Name: "kill", Reverted: true, Error: "no such process"}}}, reports.Inconclusive, "no proven effect: no such process"},
+		{"a drawn fault that was left out beside one with proof", judgement{drain: settled, faults: []reports.Fault{proven, {Name: "cut", Skipped: "no target"}}}, reports.Pass, "0 accepted orders"},
+		{"drawn faults that were all left out", judgement{drain: settled, faults: []reports.Fault{{Name: "cut", Skipped: "no target"}}}, reports.Inconclusive, "none of the 1 drawn fault had a proven effect: cut: no target"},
 		{"a fault that was not undone", judgement{drain: settled, faults: []reports.Fault{{Name: "pause", Effective: true}}}, reports.Inconclusive, "was not undone"},
 		{"a generator that could not keep up", judgement{drain: settled, validity: reports.Validity{Outcome: reports.GeneratorLimited, Reason: "late"}}, reports.Inconclusive, "the generator was the limit"},
 		{"an interrupted run", judgement{drain: settled, interrupted: true}, reports.Inconclusive, "interrupted"},
