@@ -2,6 +2,7 @@ package conductor
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -92,10 +93,14 @@ func open(t *testing.T) (*Session, *trickle) {
 
 // trickle places orders one after the other, so that faults find something to
 // run into.
-type trickle struct{ placed atomic.Int64 }
+type trickle struct {
+	url    string
+	placed atomic.Int64
+	last   atomic.Value // string: where the latest order is
+}
 
 func newTrickle(t *testing.T, url string) *trickle {
-	tr := &trickle{}
+	tr := &trickle{url: url}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{}}
@@ -112,6 +117,7 @@ func newTrickle(t *testing.T, url string) *trickle {
 				res, err := client.Do(req)
 				if err == nil {
 					if res.StatusCode == http.StatusAccepted {
+						tr.last.Store(res.Header.Get("Location"))
 						tr.placed.Add(1)
 					}
 					_, _ = io.Copy(io.Discard, res.Body)
@@ -142,7 +148,8 @@ func pauseFor(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// flowing waits until orders are taken again.
+// flowing waits until orders are taken again, and one of them has come to its
+// end: then there is work for every service.
 func (tr *trickle) flowing(t *testing.T) {
 	t.Helper()
 	before := tr.placed.Load()
@@ -153,6 +160,29 @@ func (tr *trickle) flowing(t *testing.T) {
 			t.Fatal("no order is taken any more")
 		}
 	}
+	last := tr.last.Load().(string)
+	for n := 0; !tr.ended(ctx, last, n); n++ {
+		if !pauseFor(ctx, 5*time.Millisecond) {
+			t.Fatalf("%s does not come to its end", last)
+		}
+	}
+}
+
+// ended asks whether an order has come to its end. Each time another client
+// asks, or the rate limit would answer.
+func (tr *trickle) ended(ctx context.Context, order string, n int) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, tr.url+order, nil)
+	if err != nil {
+		return false
+	}
+	req.Header.Set("X-Forwarded-For", fmt.Sprintf("10.9.%d.%d", n/250%250, n%250))
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer res.Body.Close()
+	var found struct{ Status string }
+	return json.NewDecoder(res.Body).Decode(&found) == nil && found.Status != "" && found.Status != "PENDING"
 }
 
 // await polls the record of a fault until it is as it should be.
