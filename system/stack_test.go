@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -208,22 +209,34 @@ func TestInventoryFollowsItsLag(t *testing.T) {
 			PollingInterval: 50 * time.Millisecond, StabilizationWindow: 500 * time.Millisecond,
 		}
 	})
-	for range 100 {
-		order(t, stack)
+	// It stands still while orders come in, so that there is a lag however
+	// slowly they do.
+	if _, _, err := stack.Pause(soon(t), "inventory-0"); err != nil {
+		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(soon(t))
 	defer cancel()
 	most, least := 0, 99
-	stack.Observe(ctx, 50*time.Millisecond, func(s system.Sample) {
-		n := s.Desired[system.Inventory]
-		most = max(most, n)
-		if most == 3 {
-			least = min(least, n)
-		}
-		if least == 1 && s.Ready[system.Inventory] == 1 {
-			cancel()
-		}
+	var observed sync.WaitGroup
+	observed.Go(func() {
+		stack.Observe(ctx, 50*time.Millisecond, func(s system.Sample) {
+			n := s.Desired[system.Inventory]
+			most = max(most, n)
+			if most == 3 {
+				least = min(least, n)
+			}
+			if least == 1 && s.Ready[system.Inventory] == 1 {
+				cancel()
+			}
+		})
 	})
+	for range 100 {
+		order(t, stack)
+	}
+	if _, _, err := stack.Resume(soon(t), "inventory-0"); err != nil {
+		t.Fatal(err)
+	}
+	observed.Wait()
 	if most != 3 || least != 1 {
 		t.Errorf("it went to %d and back to %d, want 3 and 1", most, least)
 	}

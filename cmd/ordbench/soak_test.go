@@ -159,15 +159,13 @@ func listening(pid int) []string {
 // orders a second: every attempt is accounted for, the invariants hold, and
 // the system converges when all is healed. A pass says all of that.
 func TestRandomFaultsHarmNobody(t *testing.T) {
-	b := build(t)
-	seeds := soak(t, "ORDBENCH_SOAK_SEEDS", 1)
-	short := []string{"--set", "traffic.phases.steady.for=1s", "--set", "traffic.phases.storm.for=6s", "--set", "traffic.phases.after.for=2s"}
-	if seeds > 1 {
-		short = nil
+	seeds := soak(t, "ORDBENCH_SOAK_SEEDS", 0)
+	if seeds == 0 {
+		t.Skip("random schedules take minutes and a quiet machine: make soak-chaos plays them")
 	}
+	b := build(t)
 	for seed := 1; seed <= seeds; seed++ {
-		args := append([]string{"run", "nemesis", "--quiet", "--seed", strconv.Itoa(seed), "--out", b.dir}, short...)
-		said, err := b.command(args...).CombinedOutput()
+		said, err := b.command("run", "nemesis", "--quiet", "--seed", strconv.Itoa(seed), "--out", b.dir).CombinedOutput()
 		head, _, _ := strings.Cut(string(said), "\n\n")
 		if err != nil {
 			t.Errorf("seed %d: %v\n%s", seed, err, said)

@@ -33,6 +33,7 @@ func TestALeverGoesBackWhenItsLeaseIsOver(t *testing.T) {
 			t.Error("a renewed lease ran out")
 		}
 		time.Sleep(200 * time.Millisecond)
+		synctest.Wait()
 		if l.Now() != nil {
 			t.Error("it stands without a lease")
 		}
