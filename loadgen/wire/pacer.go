@@ -7,9 +7,12 @@ import (
 
 const (
 	// maxSpin bounds the time that is spun before each due time: at 100 calls
-	// a second it is at most one percent of a core. A core that fell asleep
-	// takes more than half of it to wake.
+	// a second it is at most one percent of a core.
 	maxSpin = 100 * time.Microsecond
+	// lead is how long before a due time a sleep ends, and stride how long the
+	// naps are from there on.
+	lead   = time.Millisecond
+	stride = 100 * time.Microsecond
 	// timerSlack is more than Go's timers are late on an idle machine: its
 	// network poller rounds short waits up to a millisecond.
 	timerSlack = 1500 * time.Microsecond
@@ -20,8 +23,8 @@ const (
 	spinStep = 5 * time.Microsecond
 )
 
-// pacer waits for due times: with a timer while there is time, then with a
-// nap of the thread, and for the last microseconds, which a nap may miss, by
+// pacer waits for due times: with a timer while there is time, then with short
+// naps of the thread, and for the last microseconds, which a nap may miss, by
 // spinning. The margin it spins adapts to how late naps end here.
 type pacer struct {
 	start  time.Time
@@ -48,8 +51,9 @@ func (p *pacer) wait(ctx context.Context, due time.Duration) {
 				return
 			}
 		default:
-			p.nap(left - p.margin.size)
-			p.margin.adapt(time.Since(p.start) - (due - p.margin.size))
+			d := min(left-p.margin.size, stride)
+			p.nap(d)
+			p.margin.adapt(time.Since(p.start) - (due - left + d))
 		}
 	}
 }
