@@ -280,8 +280,8 @@ func (l *loop) wait(events []event) (int, error) {
 // stretch is walked in strides, which costs less than to spin for it.
 func (l *loop) approach(events []event, until, now time.Duration) (int, error) {
 	left := until - now
-	if left > lead+stride {
-		return l.os.wait(events, left-lead)
+	if left > wakeUp+stride {
+		return l.os.wait(events, left-wakeUp)
 	}
 	l.rose = until
 	if l.gap < dense {

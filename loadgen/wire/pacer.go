@@ -9,9 +9,9 @@ const (
 	// maxSpin bounds the time that is spun before each due time: at 100 calls
 	// a second it is at most one percent of a core.
 	maxSpin = 100 * time.Microsecond
-	// lead is how long before a due time a sleep ends, and stride how long the
+	// wakeUp is how long before a due time a sleep ends, and stride how long the
 	// naps are from there on.
-	lead   = time.Millisecond
+	wakeUp = time.Millisecond
 	stride = 100 * time.Microsecond
 	// timerSlack is more than Go's timers are late on an idle machine: its
 	// network poller rounds short waits up to a millisecond.
@@ -32,25 +32,34 @@ type pacer struct {
 	margin margin
 }
 
-// wait returns when due has come, or when ctx ends.
-func (p *pacer) wait(ctx context.Context, due time.Duration) {
+// wait returns true when due has come or ctx ends, false if it was interrupted
+// before the last microseconds.
+func (p *pacer) wait(ctx context.Context, due time.Duration, interrupt <-chan struct{}) bool {
 	for {
 		left := due - time.Since(p.start)
 		switch {
 		case left <= 0:
-			return
+			return true
 		case left <= p.margin.size:
 			p.spin(due)
-			return
+			return true
 		case left > 2*timerSlack:
 			timer := time.NewTimer(left - timerSlack)
 			select {
 			case <-timer.C:
+			case <-interrupt:
+				timer.Stop()
+				return false
 			case <-ctx.Done():
 				timer.Stop()
-				return
+				return true
 			}
 		default:
+			select {
+			case <-interrupt:
+				return false
+			default:
+			}
 			d := min(left-p.margin.size, stride)
 			p.nap(d)
 			p.margin.adapt(time.Since(p.start) - (due - left + d))
