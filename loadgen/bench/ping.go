@@ -20,8 +20,9 @@ import (
 // ping is the least client that there can be, which shares no code with the
 // engine: one thread that sends a request each Every, and looks for answers
 // without a pause. It sleeps only when it has nothing to do for long, and is
-// up again well before the next request. What it sees is the truth that the
-// engine is held to.
+// up again well before the next request. What it sees, from before a request is
+// written until the kernel has the answer, is the truth that the engine is
+// held to.
 type ping struct {
 	Addr  string
 	Calls int
@@ -84,6 +85,7 @@ func (p ping) play() error {
 			return err
 		}
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW, 1)
 		fds[i] = int32(fd)
 	}
 	all.Sent, all.Answered = make([]int64, 0, p.Calls), make([]int64, 0, p.Calls)
@@ -106,17 +108,17 @@ func (p ping) play() error {
 			continue
 		}
 		// The server answers in the order in which it was asked.
-		n, err := recv(fds[answers%conns], in[:])
+		n, at, err := stampedRecv(fds[answers%conns], in[:])
 		switch {
 		case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
 			continue
 		case err != nil:
 			return err
-		case n == 0:
+		case n == 0: // the server is gone
 			return io.ErrUnexpectedEOF
 		}
 		if got += n; got == len(answer) {
-			all.Answered = append(all.Answered, clock.absolute(clock.now()))
+			all.Answered = append(all.Answered, at)
 			answers, got = answers+1, 0
 		}
 	}

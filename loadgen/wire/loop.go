@@ -275,28 +275,23 @@ func (l *loop) wait(events []event) (int, error) {
 }
 
 // approach sleeps for a while on the way to until, when a call has to be
-// watched for. A core that was left asleep for long takes up to a millisecond
-// to wake, and one that naps comes back within microseconds: so the last
-// stretch is walked in strides, which costs less than to spin for it.
+// watched for. A core that was left asleep for long takes tens to hundreds of
+// microseconds to wake, and one that has just been awake far less. So a long
+// sleep ends early, and the last one is short.
 func (l *loop) approach(events []event, until, now time.Duration) (int, error) {
 	left := until - now
-	if left > wakeUp+stride {
-		return l.os.wait(events, left-wakeUp)
+	if before := wakeBefore(left); before > 0 {
+		return l.os.wait(events, left-before)
 	}
 	l.rose = until
-	if l.gap < dense {
-		left = min(left, quantum)
-	} else {
-		left = min(left, stride)
-	}
 	if l.os.nap(left) {
-		l.margin.adapt(l.os.now() - now - left)
+		l.margin.adapt(l.os.now() - until)
 		l.begin() // before the answers, whose times the kernel has kept
 		return l.os.wait(events, 0)
 	}
 	n, err := l.os.wait(events, left)
 	if n == 0 {
-		l.margin.adapt(l.os.now() - now - left)
+		l.margin.adapt(l.os.now() - until)
 	}
 	return n, err
 }

@@ -9,9 +9,9 @@ const (
 	// maxSpin bounds the time that is spun before each due time: at 100 calls
 	// a second it is at most one percent of a core.
 	maxSpin = 100 * time.Microsecond
-	// wakeUp is how long before a due time a sleep ends, and stride how long the
-	// naps are from there on.
-	wakeUp = time.Millisecond
+	// wakeUp is how long before its time a long sleep ends, and stride how
+	// long before it the next one does: the last is of one to two strides.
+	wakeUp = 500 * time.Microsecond
 	stride = 100 * time.Microsecond
 	// timerSlack is more than Go's timers are late on an idle machine: its
 	// network poller rounds short waits up to a millisecond.
@@ -23,8 +23,8 @@ const (
 	spinStep = 5 * time.Microsecond
 )
 
-// pacer waits for due times: with a timer while there is time, then with short
-// naps of the thread, and for the last microseconds, which a nap may miss, by
+// pacer waits for due times: with a timer while there is time, then with naps
+// of the thread, and for the last microseconds, which a nap may miss, by
 // spinning. The margin it spins adapts to how late naps end here.
 type pacer struct {
 	start  time.Time
@@ -60,11 +60,27 @@ func (p *pacer) wait(ctx context.Context, due time.Duration, interrupt <-chan st
 				return false
 			default:
 			}
-			d := min(left-p.margin.size, stride)
-			p.nap(d)
-			p.margin.adapt(time.Since(p.start) - (due - left + d))
+			d := left - p.margin.size
+			if before := wakeBefore(d); before > 0 {
+				p.nap(d - before)
+			} else {
+				p.nap(d)
+				p.margin.adapt(time.Since(p.start) - (due - left + d))
+			}
 		}
 	}
+}
+
+// wakeBefore is how long before its time a sleep should end, to be followed by
+// a shorter one. It is 0 for the last.
+func wakeBefore(left time.Duration) time.Duration {
+	switch {
+	case left > 2*wakeUp:
+		return wakeUp
+	case left > 2*stride:
+		return stride
+	}
+	return 0
 }
 
 // spin keeps the thread until due.
