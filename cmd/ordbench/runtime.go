@@ -89,10 +89,17 @@ func newReap() *cobra.Command {
 	}
 }
 
-// removeContainers removes what stacks of containers have left, and says so.
-// Without a daemon there is nothing to remove.
-func removeContainers(ctx context.Context, w io.Writer) (int, error) {
-	removed, err := docker.RemoveAll(ctx)
+// removeContainers removes what stacks of containers have left, and says so;
+// with force, those in use too. Without a daemon there is nothing to remove.
+// It returns how many stacks there were.
+func removeContainers(ctx context.Context, w io.Writer, force bool) (int, error) {
+	var removed, kept []string
+	var err error
+	if force {
+		removed, err = docker.RemoveAll(ctx)
+	} else {
+		removed, kept, err = docker.Sweep(ctx)
+	}
 	var none *docker.UnavailableError
 	if errors.As(err, &none) {
 		return 0, nil
@@ -100,5 +107,8 @@ func removeContainers(ctx context.Context, w io.Writer) (int, error) {
 	for _, id := range removed {
 		fmt.Fprintf(w, "removed the containers of stack %s\n", id)
 	}
-	return len(removed), err
+	for _, id := range kept {
+		fmt.Fprintf(w, "the containers of stack %s are in use by another ordbench and stay; --force removes them too\n", id)
+	}
+	return len(removed) + len(kept), err
 }

@@ -60,7 +60,7 @@ func (r Runtime) Boot(ctx context.Context, cfg system.Config) (system.Fleet, err
 
 // prepare does all that a fleet needs before its first start.
 func (f *fleet) prepare(ctx context.Context) error {
-	if err := Sweep(ctx); err != nil {
+	if _, _, err := Sweep(ctx); err != nil {
 		f.rt.Log.Warn("sweep what dead stacks left", "error", err)
 	}
 	if err := f.findImages(ctx); err != nil {
