@@ -34,6 +34,7 @@ func TestScripts(t *testing.T) {
 			}
 			env.Defer(func() { os.RemoveAll(run) })
 			env.Setenv("XDG_RUNTIME_DIR", run)
+			env.Setenv(runtimeVariable, runtimeLocal) // whatever this machine has
 			quick, err := os.ReadFile("testdata/quick.yaml")
 			if err != nil {
 				return err

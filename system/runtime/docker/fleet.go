@@ -36,6 +36,7 @@ type fleet struct {
 	collector string // URL of spans, as the containers see it; "": there are none
 	replicas  []system.Replica
 	places    map[string]*place
+	starting  chan struct{} // a place in it for each start that is under way
 
 	stopRenewing context.CancelFunc // nil: not begun
 	renewing     sync.WaitGroup
@@ -79,9 +80,6 @@ func (f *fleet) makeNetwork(ctx context.Context) error {
 
 // reserve makes the places of every replica that c may ever have.
 func (f *fleet) reserve(c system.Component) error {
-	if n := f.cfg.Gateway.Replicas; c == system.Gateway && n > 1 {
-		return fmt.Errorf("%d replicas: this runtime publishes one gateway: set system.gateway.replicas to 1, or take --runtime local", n)
-	}
 	for n := range f.cfg.Slots(c) {
 		p := &place{fleet: f, name: c.ReplicaName(n), component: c, ordinal: n}
 		r := system.Replica{Name: p.name, Component: c}
@@ -167,6 +165,9 @@ func (f *fleet) inside(c system.Component, port string) []string {
 	}
 	return addrs
 }
+
+// Perishable tells that nothing outlives the fleet: its volumes go with it.
+func (f *fleet) Perishable() bool { return true }
 
 // Start starts a replica's container; what it writes is added to the
 // replica's log.

@@ -1,0 +1,66 @@
+package docker
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// handle is a hand on the first process of a container, past the daemon: a
+// daemon that starts ten containers kills an eleventh seconds later, and says
+// so later still. It needs the daemon's processes to be this machine's, and
+// the right to signal them.
+type handle struct{ file *os.File }
+
+// openHandle takes hold of a process; nil where this machine does not show
+// it, or shows another under its number.
+func openHandle(pid int, container string) *handle {
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return nil
+	}
+	h := &handle{os.NewFile(uintptr(fd), "pidfd")}
+	// With the handle open the number can't change its owner unseen.
+	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil || !strings.Contains(string(groups), container) || h.signal("") != nil {
+		h.close()
+		return nil
+	}
+	return h
+}
+
+// signal sends a signal by its name, "KILL"; "" only sees that it could.
+func (h *handle) signal(name string) (err error) {
+	number := unix.Signal(0)
+	if name != "" {
+		if number = unix.SignalNum("SIG" + name); number == 0 {
+			return fmt.Errorf("there is no signal %s", name)
+		}
+	}
+	conn, err := h.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if said := conn.Control(func(fd uintptr) { err = unix.PidfdSendSignal(int(fd), number, nil, 0) }); said != nil {
+		return said
+	}
+	return err
+}
+
+// await returns nil when the process has ended, and an error when the handle
+// is closed before.
+func (h *handle) await() error {
+	conn, err := h.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return conn.Read(func(fd uintptr) bool {
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(poll, 0)
+		return err == nil && n > 0
+	})
+}
+
+func (h *handle) close() { _ = h.file.Close() } // nothing was written
