@@ -5,7 +5,7 @@ GOLANGCI_LINT ?= v2.15.0
 FUZZTIME      ?= 10s
 RUNS          ?= 120
 
-.PHONY: help build images test check lint fmt vet bench bench-pipeline bench-load bench-validity crash fuzz golden clean soak-kill soak-chaos
+.PHONY: help build images test check lint fmt vet bench bench-pipeline bench-load bench-validity crash fuzz golden clean soak-kill soak-kill-docker soak-chaos
 .DEFAULT_GOAL := build
 
 help: ## list the targets
@@ -65,6 +65,9 @@ golden: ## write the golden files anew; read the difference before committing
 
 soak-kill: ## kill ordbench 50 times in mid-fault: is anything left after 5 s?
 	ORDBENCH_SOAK_KILLS=50 $(GO) test ./cmd/ordbench -run TestAKilledOrdbench -count 1 -v -timeout 30m
+
+soak-kill-docker: ## kill ordbench 20 times with a stack of containers, boot included: is anything left after 10 s?
+	ORDBENCH_REQUIRE_DOCKER=1 ORDBENCH_SOAK_DOCKER_KILLS=20 $(GO) test ./system/runtime/docker -run TestKilledOwner -count 1 -v -timeout 30m
 
 soak-chaos: ## 20 random schedules of overlapping faults at 300 orders/s: does every book balance?
 	ORDBENCH_SOAK_SEEDS=20 $(GO) test ./cmd/ordbench -run TestRandomFaults -count 1 -v -timeout 60m

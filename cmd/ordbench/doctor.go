@@ -122,7 +122,7 @@ func (c checkup) print(w io.Writer) error {
 		fmt.Fprintf(&text, "%s runtime: %s\n", r.Name, state)
 		printFindings(&text, r.Findings)
 	}
-	fmt.Fprintf(&text, "faults: all but %d of %d run here\n", len(c.Faults.CantRun), len(chaos.Catalogue()))
+	fmt.Fprintf(&text, "faults: %d of %d run here\n", len(chaos.Catalogue())-len(c.Faults.CantRun), len(chaos.Catalogue()))
 	printFindings(&text, c.Faults.Findings)
 	for _, fault := range c.Faults.CantRun {
 		fmt.Fprintf(&text, "  can't run  %s\n", fault)

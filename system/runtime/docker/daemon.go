@@ -80,6 +80,10 @@ func parseContext(text []byte) string {
 	return meta.Endpoints.Docker.Host
 }
 
+// errElsewhere says that a daemon answers, but publishes where this process
+// can't reach it.
+var errElsewhere = errors.New("containers publish on the loopback interface of the daemon's machine only")
+
 // UnavailableError says that there is no daemon to work with, and what to do.
 type UnavailableError struct {
 	Host string // "": there is no address
@@ -93,8 +97,11 @@ func (e *UnavailableError) Error() string {
 
 // Reason is what is wrong, in one line.
 func (e *UnavailableError) Reason() string {
-	if e.Host == "" || e.Says == e.Host {
+	if e.Host == "" {
 		return e.Err.Error()
+	}
+	if e.Host == "unix://"+e.Says {
+		return fmt.Sprintf("%s: %v", e.Host, e.Err)
 	}
 	return fmt.Sprintf("%s (from %s): %v", e.Host, e.Says, e.Err)
 }

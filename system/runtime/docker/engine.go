@@ -132,17 +132,21 @@ func (e *engine) onThisMachine(ctx context.Context) error {
 			return nil //nolint:nilerr // without a bridge there is nothing to compare: try
 		}
 		for _, pool := range bridge.Network.IPAM.Config {
-			if ownAddress(pool.Gateway.String()) {
+			gateway := pool.Gateway
+			if !gateway.IsValid() {
+				gateway = pool.Subnet.Addr().Next() // what the daemon takes by default, and does not always tell
+			}
+			if ownAddress(gateway.String()) {
 				return nil
 			}
 		}
-		return errors.New("this process is in a container and the daemon is outside of it: start the container with --network host")
+		return fmt.Errorf("this process is in a container and the daemon is outside of it: start the container with --network host: %w", errElsewhere)
 	default:
 		host := daemon.Hostname()
 		if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
 			return nil
 		}
-		return fmt.Errorf("%s is another machine, and containers publish on its loopback interface only", host)
+		return fmt.Errorf("%s is another machine: %w", host, errElsewhere)
 	}
 }
 

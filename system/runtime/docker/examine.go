@@ -50,7 +50,10 @@ func (s Survey) daemon(err error) machine.Finding {
 	case errors.As(err, &none):
 		f.State, f.Detail = machine.Missing, firstLine(none.Reason())
 		f.Remedy = "install and start Docker 20.10 or later (apt-get install docker.io), or name a daemon in DOCKER_HOST"
-		if errors.Is(err, os.ErrPermission) {
+		switch {
+		case errors.Is(err, errElsewhere):
+			f.Remedy = "take a daemon of this machine: DOCKER_HOST=unix://PATH"
+		case errors.Is(err, os.ErrPermission):
 			f.Remedy = "run as root, or join the group that owns the socket (usermod -aG docker $USER)"
 		}
 	case s.OS != "linux":
