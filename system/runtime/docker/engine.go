@@ -69,16 +69,21 @@ func dial(ctx context.Context, limit time.Duration) (*engine, error) {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if _, err := api.Ping(limited, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
-		if limited.Err() != nil && ctx.Err() == nil {
-			err = fmt.Errorf("it does not answer within %s", limit)
-		}
-		return fail(errors.Join(err, api.Close()))
+		return fail(errors.Join(tooLong(ctx, limited, limit, err), api.Close()))
 	}
 	e := &engine{api: api, host: host, says: says}
 	if err := e.onThisMachine(limited); err != nil {
 		return fail(errors.Join(err, api.Close()))
 	}
 	return e, nil
+}
+
+// tooLong is err, or says so where it is only that a limit has passed.
+func tooLong(ctx, limited context.Context, limit time.Duration, err error) error {
+	if limited.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("it does not answer within %s", limit)
+	}
+	return err
 }
 
 // adopt gives testcontainers the daemon that answered. It would look for one
@@ -124,7 +129,7 @@ func (e *engine) onThisMachine(ctx context.Context) error {
 	}
 	switch daemon.Scheme {
 	case "unix", "npipe":
-		if !inContainer() {
+		if !inContainer() || sameNetwork(daemon.Path) {
 			return nil // the daemon's host, or a desktop that forwards
 		}
 		bridge, err := e.api.NetworkInspect(ctx, "bridge", client.NetworkInspectOptions{})

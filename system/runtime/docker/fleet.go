@@ -36,7 +36,8 @@ type fleet struct {
 	collector string // URL of spans, as the containers see it; "": there are none
 	replicas  []system.Replica
 	places    map[string]*place
-	starting  chan struct{} // a place in it for each start that is under way
+	starting  chan struct{} // a place in it for each container that is made and started
+	goneFirst func()        // undoes goFirst; nil: not begun
 
 	stopRenewing context.CancelFunc // nil: not begun
 	renewing     sync.WaitGroup
@@ -222,6 +223,9 @@ func (f *fleet) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 	defer cancel()
 	var problems []error
+	if f.goneFirst != nil {
+		f.goneFirst()
+	}
 	if f.stopRenewing != nil {
 		f.stopRenewing()
 		f.renewing.Wait()

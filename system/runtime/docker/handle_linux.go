@@ -2,6 +2,7 @@ package docker
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"strings"
 
@@ -64,3 +65,27 @@ func (h *handle) await() error {
 }
 
 func (h *handle) close() { _ = h.file.Close() } // nothing was written
+
+// sameNetwork tells whether who listens on a socket is known to have the
+// network of this process.
+func sameNetwork(socket string) bool {
+	c, err := net.Dial("unix", socket)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	raw, err := c.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return false
+	}
+	var peer *unix.Ucred
+	if raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }) != nil || err != nil || peer.Pid == 0 {
+		return false // of other processes than ours the number is not told
+	}
+	own, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		return false
+	}
+	theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", peer.Pid))
+	return err == nil && theirs == own
+}

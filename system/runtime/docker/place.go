@@ -81,11 +81,16 @@ func (p *place) start(ctx context.Context) (*run, error) {
 	if err := p.vacate(ctx); err != nil {
 		return nil, err
 	}
-	select {
-	case p.fleet.starting <- struct{}{}:
-		defer func() { <-p.fleet.starting }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	p.mu.Lock()
+	made := p.id != ""
+	p.mu.Unlock()
+	if !made { // what was there before does not wait behind what is new
+		select {
+		case p.fleet.starting <- struct{}{}:
+			defer func() { <-p.fleet.starting }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

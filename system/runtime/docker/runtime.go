@@ -35,7 +35,7 @@ type Runtime struct {
 	Log *slog.Logger
 }
 
-// startsAtOnce is how many containers are started at a time. A start costs a
+// startsAtOnce is how many containers are made and started at a time. It costs a
 // quarter of a second of processor time and more, most of it under one lock:
 // ten at once would all be late, and the system behind them.
 const startsAtOnce = 3
@@ -81,6 +81,7 @@ func (f *fleet) prepare(ctx context.Context) error {
 	if f.reaper, err = startReaper(f.rt.Reaper, f.claim.id); err != nil {
 		return fmt.Errorf("start the reaper: %w", err)
 	}
+	f.goneFirst = goFirst()
 	if err := f.makeNetwork(ctx); err != nil {
 		return err
 	}

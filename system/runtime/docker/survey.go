@@ -36,27 +36,34 @@ type ImageSurvey struct {
 }
 
 const (
-	// surveyLimit is how long a daemon may take for all that it is asked.
-	surveyLimit = 2 * time.Second
+	// surveyLimit is how long a daemon may take to answer a question, where
+	// the answer is what counts.
+	surveyLimit = 10 * time.Second
+	// choiceLimit is the same where something else can be taken instead.
+	choiceLimit = 2 * time.Second
 	// registryLimit is how long a registry may take to say what it has.
 	registryLimit = 3 * time.Second
 )
 
 // Survey asks the daemon, and the registries for what it has not. Where no
-// daemon is to be found it answers at once, and else within a few seconds,
-// whatever hangs. The error is an *UnavailableError.
+// daemon is to be found it answers at once, and else within seconds, whatever
+// hangs. The error is an *UnavailableError.
 func (r Runtime) Survey(ctx context.Context, scenario system.ImagesConfig) (Survey, error) {
-	e, err := dial(ctx, surveyLimit)
+	return r.survey(ctx, scenario, surveyLimit)
+}
+
+func (r Runtime) survey(ctx context.Context, scenario system.ImagesConfig, limit time.Duration) (Survey, error) {
+	e, err := dial(ctx, limit)
 	if err != nil {
 		return Survey{}, err
 	}
 	defer func() { _ = e.Close() }()
 	s := Survey{Host: e.host, Says: e.says}
-	limited, cancel := context.WithTimeout(ctx, surveyLimit)
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	version, err := e.api.ServerVersion(limited, client.ServerVersionOptions{})
 	if err != nil {
-		return s, &UnavailableError{e.host, e.says, err}
+		return s, &UnavailableError{e.host, e.says, tooLong(ctx, limited, limit, err)}
 	}
 	s.Version, s.API, s.OS, s.Arch = version.Version, version.APIVersion, version.Os, version.Arch
 	if info, err := e.api.Info(limited, client.InfoOptions{}); err == nil {
@@ -130,7 +137,7 @@ func (r Runtime) Choose(ctx context.Context, cfg system.Config, links []string) 
 	if err := supports(cfg, links); err != nil {
 		return false, err.Error()
 	}
-	return choice(r.Survey(ctx, cfg.Images))
+	return choice(r.survey(ctx, cfg.Images, choiceLimit))
 }
 
 // choice is what a survey comes to.
