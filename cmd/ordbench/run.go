@@ -85,6 +85,9 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 		if err == nil {
 			err = o.capacity.validate(s)
 		}
+		if err == nil {
+			err = suits(rt, s.System)
+		}
 		if err != nil {
 			problems = append(problems, err)
 			continue

@@ -75,6 +75,17 @@ func (o *runtimeOptions) choose(progress io.Writer) (system.Runtime, error) {
 	return nil, usageError{fmt.Errorf("unknown runtime %q: %s, %s and %s are there", o.name, runtimeAuto, runtimeLocal, runtimeDocker)}
 }
 
+// suits says what a system asks for that a runtime does not have.
+func suits(rt system.Runtime, cfg system.Config) error {
+	switch files := cfg.Database.URL == ""; {
+	case rt.Name() == runtimeLocal && files && cfg.Consistency == system.Consistency2PC:
+		return usageError{local.ErrNoServer}
+	case rt.Name() == runtimeDocker && !files:
+		return usageError{errors.New("system.database.url: this runtime has a PostgreSQL server of its own: leave it out, or take --runtime local")}
+	}
+	return nil
+}
+
 // newReap is the life of the process that clears up after a killed stack of
 // containers.
 func newReap() *cobra.Command {

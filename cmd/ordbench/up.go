@@ -94,6 +94,9 @@ func (o *upOptions) foreground(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	rt, err := o.runtime.choose(cmd.ErrOrStderr())
+	if err == nil {
+		err = suits(rt, cfg)
+	}
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,8 @@ type Closing struct {
 	// Direct: services call each other, so that there are no events, and the
 	// laws about them are left out.
 	Direct bool
+	// TwoPhase: services promise their parts before any is done.
+	TwoPhase bool
 	// InboxOn: consumers drop what they have seen.
 	InboxOn bool
 }
@@ -56,6 +58,9 @@ func (b *Book) Close(c Closing) Judgement {
 	j.events.each(j.judgeEvent)
 	for _, name := range slices.Sorted(maps.Keys(b.stock)) {
 		j.judgeSKU(name, b.stock[name])
+	}
+	for _, open := range j.inDoubt {
+		j.law(reports.NothingInDoubt).misses(j.settled, open.what, open.name)
 	}
 	for _, lacking := range j.poor {
 		j.law(reports.LaidAside).breaks("dead letters that do not say enough", lacking)

@@ -43,6 +43,9 @@ func (j *judging) judgement() Judgement {
 			return slices.Contains([]string{reports.OutboxPublished, reports.EventsHaveRows, reports.Delivered}, s.id)
 		})
 	}
+	if j.TwoPhase {
+		books = append(books, statement{reports.NothingInDoubt, j.tally.rows, "%d orders, and no part of any is in doubt", "no order was read"})
+	}
 	var invariants []reports.Invariant
 	if j.HaveLedger {
 		for _, s := range clients {
