@@ -52,7 +52,7 @@ func (j *judging) judgement() Judgement {
 			invariants = append(invariants, j.state(s, j.ledgerDoubt()))
 		}
 	}
-	if j.InboxOn {
+	if j.InboxOn && !j.Direct {
 		books = append(books, statement{reports.Consumed, j.tally.inTopics, "%d messages, and each event is handled by every group that must, or laid aside", "no message was read"})
 	}
 	for _, s := range books {
