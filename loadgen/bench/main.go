@@ -23,6 +23,7 @@ import (
 // bench is one run of this program.
 type bench struct {
 	rounds int
+	stalls int
 	length time.Duration
 	rivals []rival
 	out    io.Writer
@@ -37,6 +38,7 @@ func main() {
 	)
 	flag.IntVar(&b.rounds, "rounds", 5, "of each measurement, alternating between generators")
 	flag.DurationVar(&b.length, "for", 3*time.Second, "of one measurement")
+	flag.IntVar(&b.stalls, "stalls", 1, "rounds of stall, each of nearly a minute")
 	flag.StringVar(&only, "only", "", "parts, with commas: cost, punctual, stall, idle, memory (default all)")
 	flag.DurationVar(&s.delay, "delay", 0, "of the server, before each answer")
 	flag.BoolVar(&s.spin, "spin", false, "have the server look all the time")
