@@ -4,11 +4,11 @@ GO            ?= go
 GOLANGCI_LINT ?= v2.15.0
 FUZZTIME      ?= 10s
 
-.PHONY: help build images test check lint fmt vet bench bench-pipeline bench-load bench-validity crash fuzz golden clean soak-kill soak-chaos soak-load
+.PHONY: $(shell awk -F: '/^[a-z-]+:.*## / {print $$1}' $(MAKEFILE_LIST))
 .DEFAULT_GOAL := build
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/ordbench, static
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ordbench ./cmd/ordbench
@@ -67,6 +67,9 @@ soak-load: ## RUNS (1000) short loads against servers that break, hang, talk non
 
 soak-kill: ## kill ordbench 50 times in mid-fault: is anything left after 5 s?
 	ORDBENCH_SOAK_KILLS=50 $(GO) test ./cmd/ordbench -run TestAKilledOrdbench -count 1 -v -timeout 30m
+
+soak-kill-docker: ## kill ordbench 20 times with a stack of containers, boot included: is anything left after 10 s?
+	ORDBENCH_REQUIRE_DOCKER=1 ORDBENCH_SOAK_DOCKER_KILLS=20 $(GO) test ./system/runtime/docker -run TestKilledOwner -count 1 -v -timeout 30m
 
 soak-chaos: ## 20 random schedules of overlapping faults at 300 orders/s: does every book balance?
 	ORDBENCH_SOAK_SEEDS=20 $(GO) test ./cmd/ordbench -run TestRandomFaults -count 1 -v -timeout 60m
