@@ -1,6 +1,17 @@
 package chaos
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// topics are those that services read. A test holds them to those of the
+// system.
+var topics = []string{
+	"orders-topic", "inventory-topic", "payment-topic",
+	"order-group.retry", "inventory-group.retry", "payment-group.retry", "notification-group.retry",
+}
 
 // Poisoner writes messages that no consumer can read.
 type Poisoner interface {
@@ -20,6 +31,15 @@ var poison = Definition{
 	},
 	Example: "ordbench chaos poison broker --topic orders-topic --messages 10",
 	piles:   true,
+	check: func(s Spec) *UsageError {
+		if topic := s.text("topic"); !slices.Contains(topics, topic) {
+			return &UsageError{Field: "topic", Message: fmt.Sprintf("unknown topic %q", topic), Hint: suggest(topic, topics)}
+		}
+		if s.count("messages") == 0 {
+			return &UsageError{Field: "messages", Message: "0 messages harm nobody"}
+		}
+		return nil
+	},
 	bind: func(e *Engine, s Spec) (act, error) {
 		stack, err := means[Poisoner](e, "topics to write to")
 		return act{
