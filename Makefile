@@ -64,10 +64,10 @@ golden: ## write the golden files anew; read the difference before committing
 	done
 
 soak-kill: ## kill ordbench 50 times in mid-fault: is anything left after 5 s?
-	ORDBENCH_SOAK_KILLS=50 $(GO) test ./cmd/ordbench -run TestAKilledOrdbench -count 1 -v -timeout 30m
+	ORDBENCH_SOAK_KILLS=$(or $(ORDBENCH_SOAK_KILLS),50) $(GO) test ./cmd/ordbench -run TestAKilledOrdbench -count 1 -v -timeout 30m
 
 soak-chaos: ## 20 random schedules of overlapping faults at 300 orders/s: does every book balance?
-	ORDBENCH_SOAK_SEEDS=20 $(GO) test ./cmd/ordbench -run TestRandomFaults -count 1 -v -timeout 60m
+	ORDBENCH_SOAK_SEEDS=$(or $(ORDBENCH_SOAK_SEEDS),20) ORDBENCH_SOAK_FROM=$(or $(ORDBENCH_SOAK_FROM),1) $(GO) test ./cmd/ordbench -run TestRandomFaults -count 1 -v -timeout 60m
 
 clean: ## remove what build and run made
 	rm -rf bin results

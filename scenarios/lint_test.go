@@ -116,6 +116,8 @@ var kindsOfProblem = []struct{ name, old, new string }{
 	{"gate that nothing can pass", "max: 250ms", "min: 300ms, max: 250ms"},
 	{"gate with an impossible percentage", "metric: orders.lost, max: 0", "metric: errors.rate, max: 101%"},
 	{"gate with a negative bound", "max: 0", "max: -1"},
+	{"gate on latency where only the books are measured", "customers: 100", "customers: 100\n  measure: books"},
+	{"unknown measure", "customers: 100", "customers: 100\n  measure: book"},
 	{"duplicate key", "seed: 7", "seed: 7\nseed: 8"},
 	{"duplicate key in a line", "max: 0", "max: 0, max: 1"},
 	{"tabs", "  inventory:", "\tinventory:"},

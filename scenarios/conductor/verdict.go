@@ -16,6 +16,7 @@ type judgement struct {
 	faults      []reports.Fault
 	validity    reports.Validity
 	drain       atRest
+	books       bool // only they are judged: a limit of the generator is noted, and no doubt
 	interrupted bool
 	halted      string   // why the chaos was ended before its time
 	troubles    []string // what went wrong with the run itself
@@ -122,7 +123,7 @@ func (j judgement) doubts() []string {
 		doubts = append(doubts, fmt.Sprintf("none of the %s had a proven effect: %s: %s",
 			counted(skipped, "drawn fault"), j.faults[0].Name, j.faults[0].Skipped))
 	}
-	if j.validity.Outcome == reports.GeneratorLimited {
+	if j.validity.Outcome == reports.GeneratorLimited && !j.books {
 		doubts = append(doubts, "the generator was the limit: "+j.validity.Reason)
 	}
 	for _, g := range j.gates {
