@@ -43,7 +43,7 @@ func disturbed() *measure {
 		lag := int64(0)
 		switch {
 		case ms > 5*time.Second && ms <= 8*time.Second:
-			lag = min(500, (ms - 5*time.Second).Milliseconds()/5)
+			lag = min(500, (ms-5*time.Second).Milliseconds()/5)
 		case ms > 8*time.Second:
 			lag = max(0, 500-(ms-8*time.Second).Milliseconds()*2/5)
 		}
