@@ -51,7 +51,7 @@ func Points(component string) []string {
 func pointNotes() []string {
 	var notes []string
 	for _, component := range keepers {
-		notes = append(notes, "points of "+component+": "+strings.Join(Points(component), ", "))
+		notes = append(notes, "points "+component+".NAME: "+strings.Join(points[component], ", "))
 	}
 	return notes
 }

@@ -1,17 +1,6 @@
 package chaos
 
-import (
-	"context"
-	"fmt"
-	"slices"
-)
-
-// topics are those that services read. A test holds them to those of the
-// system.
-var topics = []string{
-	"orders-topic", "inventory-topic", "payment-topic",
-	"order-group.retry", "inventory-group.retry", "payment-group.retry", "notification-group.retry",
-}
+import "context"
 
 // Poisoner writes messages that no consumer can read.
 type Poisoner interface {
@@ -32,8 +21,8 @@ var poison = Definition{
 	Example: "ordbench chaos poison broker --topic orders-topic --messages 10",
 	piles:   true,
 	check: func(s Spec) *UsageError {
-		if topic := s.text("topic"); !slices.Contains(topics, topic) {
-			return &UsageError{Field: "topic", Message: fmt.Sprintf("unknown topic %q", topic), Hint: suggest(topic, topics)}
+		if p := s.checkTopic(); p != nil {
+			return p
 		}
 		if s.count("messages") == 0 {
 			return &UsageError{Field: "messages", Message: "0 messages harm nobody"}

@@ -168,7 +168,11 @@ func listFaults(w io.Writer, all []chaos.Definition, brief bool) error {
 			if len(o.Words) > 0 {
 				what = strings.Join(o.Words, "|")
 			}
-			fmt.Fprintf(w, "  %19s --%s %s, default %s: %s\n", "", flagOf(o.Name), what, o.Default, o.Summary)
+			usual := "default " + o.Default
+			if o.Default == "" {
+				usual = "must be given"
+			}
+			fmt.Fprintf(w, "  %19s --%s %s, %s: %s\n", "", flagOf(o.Name), what, usual, o.Summary)
 		}
 		for _, note := range d.Notes {
 			fmt.Fprintf(w, "  %19s %s\n", "", note)

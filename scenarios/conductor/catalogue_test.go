@@ -351,16 +351,14 @@ func TestFaultsComeBackAfterARestartOfTheirTarget(t *testing.T) {
 // TestTheCatalogueKnowsTheServices holds the names that faults take to those of
 // the system, which the catalogue may not import.
 func TestTheCatalogueKnowsTheServices(t *testing.T) {
+	topics := []string{events.OrdersTopic, events.InventoryTopic, events.PaymentTopic}
 	for _, component := range []string{"order", "inventory", "payment", "notification"} {
 		if diff := cmp.Diff(failpoint.Catalogue(component), chaos.Points(component)); diff != "" {
 			t.Errorf("points of %s (-services +faults):\n%s", component, diff)
 		}
-		topic := bus.RetryTopic(component + "-group")
-		if p := (chaos.Spec{Fault: "poison", Target: "broker", Options: chaos.Options{"topic": topic}}).Validate(); len(p) > 0 {
-			t.Error(p[0])
-		}
+		topics = append(topics, bus.RetryTopic(component+"-group"), bus.DeadTopic(component+"-group"))
 	}
-	for _, topic := range []string{events.OrdersTopic, events.InventoryTopic, events.PaymentTopic} {
+	for _, topic := range topics {
 		if p := (chaos.Spec{Fault: "poison", Target: "broker", Options: chaos.Options{"topic": topic}}).Validate(); len(p) > 0 {
 			t.Error(p[0])
 		}
