@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// NoProof begins the error of a fault that stood and was run into by nobody.
+const NoProof = "no proof of its effect: "
+
 // strike makes the effect of a fault, and lets it live until its end.
 func (e *Engine) strike(ctx context.Context, f *fault) error {
 	if err := e.journal.begin(f.record); err != nil {
@@ -74,7 +77,7 @@ func latest(a, b time.Time) time.Time {
 func (e *Engine) live(ctx context.Context, f *fault) {
 	defer close(f.done)
 	var over <-chan time.Time
-	if !f.endless {
+	if !f.record.Endless {
 		// From when it was there, not from when that was proven: a probe
 		// through a link of 200 ms takes them too.
 		e.mu.Lock()
@@ -122,7 +125,7 @@ func (e *Engine) live(ctx context.Context, f *fault) {
 			f.record.Skipped = "it stood, and " + why
 			return
 		}
-		f.fail(fmt.Errorf("no proof of its effect: %s", why))
+		f.fail(errors.New(NoProof + why))
 	}
 }
 

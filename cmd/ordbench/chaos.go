@@ -231,8 +231,11 @@ func printRecords(w io.Writer, recs ...chaos.Record) error {
 			fmt.Fprintf(w, "  %s\n", line)
 		}
 		if rec.Stands() {
-			end := "until it is healed (ordbench chaos heal)"
-			if length := rec.Spec.For(); length > 0 {
+			end := "until what it hit is ready again"
+			switch length := rec.Spec.For(); {
+			case rec.Endless:
+				end = "until it is healed (ordbench chaos heal)"
+			case length > 0:
 				end = "until " + rec.Started.Add(length).Local().Format(time.TimeOnly)
 			}
 			fmt.Fprintf(w, "  stands %s\n", end)

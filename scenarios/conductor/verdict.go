@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ordbench/ordbench/chaos"
 	"github.com/ordbench/ordbench/reports"
 	"github.com/ordbench/ordbench/reports/gate"
 )
@@ -114,7 +115,7 @@ func (j judgement) doubts() []string {
 		switch {
 		case f.Skipped != "" || j.halted != "" && len(f.Proof) == 0:
 		case !f.Effective:
-			doubts = append(doubts, fmt.Sprintf("fault %s had no proven effect: %s", f.Name, f.Error))
+			doubts = append(doubts, fmt.Sprintf("fault %s had no proven effect: %s", f.Name, strings.TrimPrefix(f.Error, chaos.NoProof)))
 		case !f.Reverted:
 			doubts = append(doubts, fmt.Sprintf("fault %s was not undone: %s", f.Name, f.Error))
 		}
