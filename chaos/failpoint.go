@@ -73,7 +73,13 @@ var failpoint = Definition{
 	check: func(s Spec) *UsageError {
 		component, _ := s.component()
 		if point, own := s.text("point"), Points(component); !slices.Contains(own, point) {
-			return &UsageError{Field: "point", Message: fmt.Sprintf("%q is no point of %s", point, component), Hint: suggest(point, own)}
+			hint := suggest(point, own)
+			for _, other := range keepers {
+				if slices.Contains(Points(other), point) {
+					hint = "it is one of " + other
+				}
+			}
+			return &UsageError{Field: "point", Message: fmt.Sprintf("%q is no point of %s", point, component), Hint: hint}
 		}
 		if _, given := s.Options["wait"]; given && s.text("action") != "pause" {
 			return &UsageError{Field: "wait", Message: "wait is that of a pause, and the action is " + s.text("action"), Hint: "action pause"}
