@@ -67,6 +67,16 @@ func TestTheBooksBalanceWhateverStepOfTwoPhasesAServiceDiesAt(t *testing.T) {
 	s.wantBalance(t)
 }
 
+// Without a death the books of calls in line balance too: what is judged there
+// is not judged by events.
+func TestTheBooksOfCallsInLineBalance(t *testing.T) {
+	s := bootForCrashes(t, func(cfg *system.Config) { cfg.Coupling = system.CouplingSync })
+	for n := range 40 {
+		s.orderOne(soon(t), fmt.Sprint("key-", n), fmt.Sprint("user-", n))
+	}
+	s.wantBalance(t)
+}
+
 // The same deaths are seen where the pattern is off that makes them harmless.
 func TestADeathBetweenCommitAndOffsetShowsWithoutTheInbox(t *testing.T) {
 	s := bootForCrashes(t, func(cfg *system.Config) { cfg.Patterns.Inbox = false })

@@ -33,17 +33,7 @@ type recovery struct {
 // run looks until ctx ends. Of all replicas one does; that another's decision
 // comes first is well, whoever is second learns it.
 func (r *recovery) run(ctx context.Context) error {
-	for {
-		held, release, err := r.book.db.Lease(ctx, "recovery")
-		if err != nil {
-			return err
-		}
-		r.watch(held)
-		release()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
+	return r.book.leased(ctx, "recovery", r.watch)
 }
 
 func (r *recovery) watch(ctx context.Context) {
