@@ -41,7 +41,7 @@ func (r Runtime) StartBroker(ctx context.Context, dir string) (*Broker, error) {
 
 func (b *Broker) start(ctx context.Context) error {
 	f := b.fleet
-	if err := Sweep(ctx); err != nil {
+	if _, _, err := Sweep(ctx); err != nil {
 		return err
 	}
 	var err error
