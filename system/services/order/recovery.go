@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"log/slog"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,7 +26,6 @@ const (
 type recovery struct {
 	*coordinator
 	ended counter
-	log   *slog.Logger
 }
 
 // run looks until ctx ends. Of all replicas one does; that another's decision
