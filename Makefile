@@ -40,6 +40,12 @@ bench: ## run the benchmarks
 bench-pipeline: build ## what the whole local stack sustains; it wants a quiet machine
 	bin/ordbench run -q scenarios/bench/pipeline.yaml
 
+bench-tracing: ## what tracing costs in processor time: PAIRS (5) of runs with it and without
+	ORDBENCH_TRACING_PAIRS=$(or $(PAIRS),5) $(GO) test -run '^$$' -bench '^BenchmarkTracing$$' -benchtime 1x -timeout 30m -v ./cmd/ordbench
+
+bench-overload: build ## four times the sustained rate, and what is left of it; it wants a quiet machine
+	bin/ordbench run -q scenarios/bench/overload.yaml
+
 bench-load: ## the load engine beside wrk, hey, oha and k6, what of them is installed; it wants a quiet machine
 	$(GO) build -o bin/bench-load ./loadgen/bench
 	bin/bench-load $(ARGS)
