@@ -55,13 +55,14 @@ system:
   images: {kafka: k:1, redis: r:2, postgres: p:3, mirror: here/there}
   tracing: {sample: 25%}
   coupling: sync
-  patterns: {outbox: off, inbox: false, breaker: no, tracing: off, dead_letters: off, auth: off, mtls: off, rate_limit: off, shedding: off, bulkhead: off, backoff: off, retry_budget: off}
+  patterns: {outbox: off, inbox: false, idempotency: off, breaker: no, tracing: off, dead_letters: off, auth: off, mtls: off, rate_limit: off, shedding: off, bulkhead: off, backoff: off, retry_budget: off}
 traffic:
   customers: 10
   connections: 8
   timeout: 3s
   max_slip: 20ms
   mix: {place_order: 33.3%, read_order: 66.7%}
+  retry: {tries: 3, after: 250ms}
   phases:
     - {name: warm-up, rate: 100/min, for: 1m30s, record: false}
     - {name: rise, rate: 0/s..40.5/s, for: 10s, arrivals: poisson}
@@ -106,7 +107,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			Coupling: system.CouplingSync,
 		},
 		Traffic: Traffic{
-			Customers: 10, Connections: 8, Timeout: 3 * time.Second, MaxSlip: 20 * time.Millisecond,
+			Customers: 10, Connections: 8, Timeout: 3 * time.Second, MaxSlip: 20 * time.Millisecond, Retry: Retry{Tries: 3, After: 250 * time.Millisecond},
 			Mix: map[string]float64{"place_order": 33.3 / 100, "read_order": 66.7 / 100},
 			Phases: []Phase{
 				{Name: "warm-up", Rate: 100.0 / 60, RateTo: 100.0 / 60, For: 90 * time.Second, Arrivals: "constant"},
@@ -248,10 +249,10 @@ func TestLoadSaysWhatItCouldNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, row := range []struct{ path, want string }{
-		{"none.yaml", "read scenario none.yaml: file does not exist; known: broker-outage, coupling-sync, kill-inventory, kill-payment, nemesis, partition, ramp, slow-link, spike, steady"},
+		{"none.yaml", "read scenario none.yaml: file does not exist; known: broker-outage, coupling-sync, kill-inventory, kill-payment, lost-answers, nemesis, partition, ramp, slow-link, spike, steady"},
 		{"spik", `read scenario spik: file does not exist; did you mean "spike"?`},
 		{"elsewhere/spike.yaml", `read scenario elsewhere/spike.yaml: file does not exist; the library has "spike"`},
-		{"folder", "read scenario folder: is a directory; known: broker-outage, coupling-sync, kill-inventory, kill-payment, nemesis, partition, ramp, slow-link, spike, steady"},
+		{"folder", "read scenario folder: is a directory; known: broker-outage, coupling-sync, kill-inventory, kill-payment, lost-answers, nemesis, partition, ramp, slow-link, spike, steady"},
 	} {
 		_, err := Load(row.path)
 		var unread *FileError

@@ -42,7 +42,15 @@ type Traffic struct {
 	Timeout     time.Duration      // of one attempt, from when it was due
 	MaxSlip     time.Duration      // how late the generator itself may be at p99 before it, not the system, is measured
 	Mix         map[string]float64 // operation to its share of the arrivals; the shares add up to 1
+	Retry       Retry
 	Phases      []Phase
+}
+
+// Retry is how often a customer asks again, under the same key, who does not
+// know what became of an order.
+type Retry struct {
+	Tries int           // in all; 1: never again
+	After time.Duration // from the end of a try to the next
 }
 
 // The arrival laws of a phase.
@@ -172,6 +180,7 @@ func defaults() *Scenario {
 			Timeout:     5 * time.Second,
 			MaxSlip:     50 * time.Millisecond,
 			Mix:         map[string]float64{"place_order": 0.8, "read_order": 0.2},
+			Retry:       Retry{Tries: 1, After: 100 * time.Millisecond},
 		},
 	}
 }

@@ -84,6 +84,7 @@ func systemKeys(c *system.Config) object {
 				fields: []field{
 					{"outbox", onOff(&c.Patterns.Outbox), false},
 					{"inbox", onOff(&c.Patterns.Inbox), false},
+					{"idempotency", onOff(&c.Patterns.Idempotency), false},
 					{"breaker", onOff(&c.Patterns.Breaker), false},
 					{"tracing", onOff(&c.Patterns.Tracing), false},
 					{"dead_letters", onOff(&c.Patterns.DeadLetters), false},
@@ -137,6 +138,10 @@ func trafficKeys(t *Traffic) object {
 		{"timeout", duration(&t.Timeout, time.Millisecond, time.Minute), false},
 		{"max_slip", duration(&t.MaxSlip, time.Millisecond, time.Minute), false},
 		{"mix", mix{&t.Mix}, false},
+		{"retry", object{of: "traffic.retry", flow: true, fields: []field{
+			{"tries", whole(&t.Retry.Tries, 1, 100), false},
+			{"after", duration(&t.Retry.After, 0, time.Minute), false},
+		}}, false},
 		{"phases", listOf[Phase]{to: &t.Phases, want: "a list of phases", item: phaseKeys}, true},
 	}}
 }

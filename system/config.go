@@ -112,6 +112,7 @@ const (
 type PatternsConfig struct {
 	Outbox      bool
 	Inbox       bool
+	Idempotency bool // off: a request that is repeated under its key makes another order
 	Breaker     bool
 	Auth        bool // off: nobody is asked who he is, and everybody may order for everybody
 	MTLS        bool // off: services believe whoever reaches them
@@ -177,7 +178,7 @@ func DefaultConfig() Config {
 			StabilizationWindow: 30 * time.Second,
 		},
 		Coupling: CouplingAsync,
-		Patterns: PatternsConfig{Outbox: true, Inbox: true, Breaker: true, Tracing: true, Auth: true, MTLS: true, RateLimit: true, Shedding: true, Bulkhead: true, Backoff: true, RetryBudget: true, DeadLetters: true},
+		Patterns: PatternsConfig{Outbox: true, Inbox: true, Idempotency: true, Breaker: true, Tracing: true, Auth: true, MTLS: true, RateLimit: true, Shedding: true, Bulkhead: true, Backoff: true, RetryBudget: true, DeadLetters: true},
 		Tracing:  TracingConfig{Sample: 1},
 		Broker:   BrokerConfig{Replicas: 1},
 	}

@@ -352,6 +352,11 @@ func TestAnswersAreAsTheDocumentSays(t *testing.T) {
 	holds("POST", "/orders", anOrder)
 	holds("GET", placed.Header.Get("Location"), "", bearer...)
 	holds("GET", "/orders/nothing", "", bearer...)
+	holds("POST", placed.Header.Get("Location")+"/cancel", "", bearer...)
+	holds("POST", placed.Header.Get("Location")+"/cancel", "", bearer...)
+	holds("POST", placed.Header.Get("Location")+"/cancel", "")
+	holds("POST", "/orders/nothing/cancel", "", bearer...)
+	holds("GET", placed.Header.Get("Location"), "", bearer...)
 	holds("GET", "/stock/sku-0001", "", bearer...)
 	holds("GET", "/stock/nothing", "", bearer...)
 	for range 60 {

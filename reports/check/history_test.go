@@ -149,6 +149,9 @@ func shift(s *system.StockRow, kind string, quantity int64) {
 	case "sell":
 		s.Reserved -= quantity
 		s.Sold += quantity
+	case "return":
+		s.Sold -= quantity
+		s.Available += quantity
 	}
 }
 

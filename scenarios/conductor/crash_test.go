@@ -110,7 +110,10 @@ func (s *crashes) order(t *testing.T) (stop func()) {
 	for customer := range 3 {
 		gone.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
-				s.orderOne(ctx, fmt.Sprintf("key-%d-%d", customer, n), fmt.Sprintf("user-%d", n))
+				id := s.orderOne(ctx, fmt.Sprintf("key-%d-%d", customer, n), fmt.Sprintf("user-%d", n))
+				if n%3 == 0 {
+					gone.Go(func() { s.cancelOne(ctx, id, time.Duration(n%7)*20*time.Millisecond) })
+				}
 				select {
 				case <-time.After(20 * time.Millisecond):
 				case <-ctx.Done():
@@ -123,7 +126,32 @@ func (s *crashes) order(t *testing.T) (stop func()) {
 	return stop
 }
 
-func (s *crashes) orderOne(ctx context.Context, key, user string) {
+// cancelOne cancels an order after a while, wherever that is by then, and asks
+// again until it is told something certain.
+func (s *crashes) cancelOne(ctx context.Context, id string, after time.Duration) {
+	for pause := after; id != ""; pause = 10 * time.Millisecond {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.stack.URL()+"/orders/"+id+"/cancel", nil)
+		if err != nil {
+			return
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			continue
+		}
+		res.Body.Close()
+		if res.StatusCode == http.StatusAccepted || res.StatusCode == http.StatusConflict {
+			return
+		}
+	}
+}
+
+// orderOne returns the id of the order, "" if there is none.
+func (s *crashes) orderOne(ctx context.Context, key, user string) string {
 	a := loadgen.Attempt{Key: key, Certainty: loadgen.Unknown}
 	for ctx.Err() == nil && a.OrderID == "" {
 		if a.OrderID = s.post(ctx, key, user); a.OrderID == "" {
@@ -140,6 +168,7 @@ func (s *crashes) orderOne(ctx context.Context, key, user string) {
 	defer s.mu.Unlock()
 	a.Seq = uint64(len(s.told))
 	s.told = append(s.told, a)
+	return a.OrderID
 }
 
 // post returns the id of an accepted order.

@@ -16,12 +16,15 @@ import (
 //	relay.*               an event is about to be published; it is published and
 //	                      not marked; it is marked
 //	compensation.*        stock is given back, as above
+//	refund.*              money was given back, as above
+//	cancel.*              an order is called off, as above
 var catalogue = slices.Concat(
-	under("order", "place.before-commit", "place.after-commit", "consume.before-commit", "consume.after-commit"),
+	under("order", "place.before-commit", "place.after-commit", "consume.before-commit", "consume.after-commit",
+		"cancel.before-commit", "cancel.after-commit"),
 	under("order", offsets...), under("order", aside...), under("order", relay...),
 	under("inventory", "before-commit", "after-commit", "compensation.before-commit", "compensation.after-commit"),
 	under("inventory", offsets...), under("inventory", aside...), under("inventory", relay...),
-	under("payment", "before-charge", "after-charge", "before-commit", "after-commit"),
+	under("payment", "before-charge", "after-charge", "before-commit", "after-commit", "refund.before-commit", "refund.after-commit"),
 	under("payment", offsets...), under("payment", aside...), under("payment", relay...),
 	under("notification", "before-commit", "after-commit"),
 	under("notification", offsets...), under("notification", aside...),

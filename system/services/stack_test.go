@@ -97,7 +97,7 @@ func prepareOn(t testing.TB, kind string) *stack {
 		order: order.Config{
 			Replica: "order-0", Listen: reserve(t), Admin: reserve(t), Brokers: c.ListenAddrs(),
 			Database: storetest.Path(t, kind), Partitions: 8,
-			Outbox: true, Inbox: true, DeadLetters: true, Backoff: true, Grace: 10 * time.Second,
+			Outbox: true, Inbox: true, Idempotency: true, DeadLetters: true, Backoff: true, Grace: 10 * time.Second,
 		},
 		inventory: inventory.Config{
 			Replica: "inventory-0", Listen: reserve(t), Admin: reserve(t), Brokers: c.ListenAddrs(),

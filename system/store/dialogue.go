@@ -57,6 +57,7 @@ const (
 		ON CONFLICT (consumer, event_id) DO NOTHING RETURNING event_id`
 	markOutbox = `UPDATE outbox SET published_at = $1 WHERE published_at IS NULL AND id = ANY($2::bigint[])`
 	lockWord   = `SELECT pg_advisory_xact_lock($1)`
+	shareWord  = `SELECT pg_advisory_xact_lock_shared($1)`
 )
 
 func (d *dialogue) exec(q string, args []any) (sql.Result, error) {
@@ -154,6 +155,12 @@ func (d *dialogue) markPublished(ids []int64, at int64) error {
 func (d *dialogue) exclude(word string) error {
 	_, err := d.send(nil, statement{lockWord, []any{advisory(word)}})
 	return err
+}
+
+// share takes its lock with whatever is sent next.
+func (d *dialogue) share(word string) error {
+	d.kept = append(d.kept, statement{shareWord, []any{advisory(word)}})
+	return nil
 }
 
 // advisory is the number that a word has among a server's advisory locks.

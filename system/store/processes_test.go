@@ -21,9 +21,18 @@ const (
 	envPath = "ORDBENCH_STORE_TEST_DB"
 	envName = "ORDBENCH_STORE_TEST_WRITER"
 	envHold = "ORDBENCH_STORE_TEST_HOLD_AT" // stop for ever inside of this write
+
+	envClaim = "ORDBENCH_STORE_TEST_CLAIM" // claim this word and hold it for ever
 )
 
 func TestMain(m *testing.M) {
+	if word := os.Getenv(envClaim); word != "" {
+		if err := claimForEver(os.Getenv(envPath), word); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if path := os.Getenv(envPath); path != "" {
 		if err := writeForEver(path, os.Getenv(envName), os.Getenv(envHold)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -85,6 +94,20 @@ func writeForEver(path, name, hold string) error {
 	}
 	all.Wait()
 	return db.Close()
+}
+
+// claimForEver claims a word, says so, and keeps it until it is killed.
+func claimForEver(path, word string) error {
+	db, err := Open(context.Background(), Config{Path: path})
+	if err != nil {
+		return err
+	}
+	if _, mine, err := db.Claim(word); err != nil || !mine {
+		return fmt.Errorf("claim %q: mine %t, %w", word, mine, err)
+	}
+	fmt.Println("claimed")
+	time.Sleep(time.Minute) // a test that crashed leaves nobody to kill it
+	return nil
 }
 
 // process is one writer, with what it acknowledged.

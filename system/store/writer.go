@@ -167,7 +167,7 @@ func (w *writer) stmt(q string) (*sql.Stmt, error) {
 			return nil, err
 		}
 	}
-	stmt, err := w.conn.PrepareContext(context.Background(), q)
+	stmt, err := w.conn.PrepareContext(context.Background(), file{}.sql(q))
 	if err != nil {
 		return nil, err
 	}
@@ -260,6 +260,7 @@ func (*writer) lockRows(string, string, []string) error { return nil }
 
 // exclude has nothing to do either.
 func (*writer) exclude(string) error { return nil }
+func (*writer) share(string) error   { return nil }
 
 // markSize is how many rows one statement marks.
 const markSize = 64

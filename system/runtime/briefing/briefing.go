@@ -119,6 +119,7 @@ func Of(cfg system.Config, r system.Replica, at Site) any {
 			Partitions:  cfg.Scaling.Partitions,
 			Outbox:      cfg.Patterns.Outbox,
 			Inbox:       cfg.Patterns.Inbox,
+			Idempotency: cfg.Patterns.Idempotency,
 			DeadLetters: cfg.Patterns.DeadLetters,
 			Backoff:     cfg.Patterns.Backoff,
 			StuckAfter:  cfg.Order.StuckAfter,

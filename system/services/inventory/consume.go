@@ -43,7 +43,7 @@ func (c *clerk) handle(ctx context.Context, batch []bus.Message) (err error) {
 		switch e.Type {
 		case events.OrderCreated:
 			orders++
-		case events.PaymentCaptured, events.PaymentDeclined:
+		case events.PaymentCaptured, events.PaymentDeclined, events.PaymentRefunded:
 		default:
 			ignored++
 			continue
@@ -66,7 +66,7 @@ func (c *clerk) handle(ctx context.Context, batch []bus.Message) (err error) {
 		}
 	}
 	for outcome, n := range map[string]int{
-		"reserved": out.reserved, "rejected": out.rejected, "sold": out.sold, "released": out.released, "repeated": out.repeated,
+		"reserved": out.reserved, "rejected": out.rejected, "sold": out.sold, "released": out.released, "returned": out.returned, "repeated": out.repeated,
 		"ignored": ignored, "unreadable": unreadable,
 	} {
 		c.metrics.orders.WithLabelValues(outcome).Add(float64(n))

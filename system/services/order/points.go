@@ -12,6 +12,9 @@ var (
 	beforeApplied = failpoint.At("order.consume.before-commit")
 	afterApplied  = failpoint.At("order.consume.after-commit")
 
+	beforeCancelled = failpoint.At("order.cancel.before-commit")
+	afterCancelled  = failpoint.At("order.cancel.after-commit")
+
 	asidePoints    = bus.AsidePointsOf("order")
 	consumerPoints = bus.ConsumerPointsOf("order")
 	relayPoints    = bus.RelayPointsOf("order")

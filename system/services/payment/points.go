@@ -12,6 +12,9 @@ var (
 	beforeCommit = failpoint.At("payment.before-commit")
 	afterCommit  = failpoint.At("payment.after-commit")
 
+	beforeRefunded = failpoint.At("payment.refund.before-commit")
+	afterRefunded  = failpoint.At("payment.refund.after-commit")
+
 	asidePoints    = bus.AsidePointsOf("payment")
 	consumerPoints = bus.ConsumerPointsOf("payment")
 	relayPoints    = bus.RelayPointsOf("payment")
