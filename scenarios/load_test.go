@@ -47,9 +47,9 @@ seed: 42
 system:
   gateway: {replicas: 2, addr: "127.0.0.1:8080", rate_limit: off, timeout: 1500ms, places: 7, tries: 4, breaker: {failures: 3, open_for: 1m}}
   order: {replicas: 2, stuck_after: 30s}
-  inventory: {replicas: 3, work: 0s, skus: 10, stock: 500}
-  payment: {replicas: 4, decline: 2.5%, timeout: 100%, work: 0s}
-  notification: {replicas: 5}
+  inventory: {replicas: 3, work: 0s, concurrency: 4, skus: 10, stock: 500}
+  payment: {replicas: 4, decline: 2.5%, timeout: 100%, work: 0s, concurrency: 3}
+  notification: {replicas: 5, concurrency: 2}
   scaling: {by: none, lag_threshold: 10, partitions: 4, polling_interval: 500ms, stabilization_window: 0s}
   broker: {replicas: 3}
   images: {kafka: k:1, redis: r:2, postgres: p:3, mirror: here/there}
@@ -95,9 +95,9 @@ func TestEveryKeyIsRead(t *testing.T) {
 				Breaker: system.BreakerConfig{Failures: 3, OpenFor: time.Minute}, Timeout: 1500 * time.Millisecond, Places: 7, Tries: 4,
 			},
 			Order:        system.OrderConfig{Replicas: 2, StuckAfter: 30 * time.Second},
-			Inventory:    system.InventoryConfig{MinReplicas: 3, MaxReplicas: 3, SKUs: 10, Stock: 500},
-			Payment:      system.PaymentConfig{Replicas: 4, Decline: 0.025, Timeout: 1, Seed: 42},
-			Notification: system.NotificationConfig{Replicas: 5},
+			Inventory:    system.InventoryConfig{MinReplicas: 3, MaxReplicas: 3, Concurrency: 4, SKUs: 10, Stock: 500},
+			Payment:      system.PaymentConfig{Replicas: 4, Decline: 0.025, Timeout: 1, Seed: 42, Concurrency: 3},
+			Notification: system.NotificationConfig{Replicas: 5, Concurrency: 2},
 			Scaling: system.ScalingConfig{
 				By: system.ScaleByNone, LagThreshold: 10, Partitions: 4, PollingInterval: 500 * time.Millisecond,
 			},

@@ -66,6 +66,12 @@ func (c *consumer) session(ctx, over context.Context, generation *kafka.Generati
 		}
 	}()
 
+	var side *workers // nil: one batch at a time
+	if c.cfg.Concurrency > 1 && !c.waits {
+		side = c.employ(work, over)
+		defer side.end(offsets)
+	}
+
 	due := time.NewTimer(c.cfg.CommitInterval)
 	due.Stop()
 	defer due.Stop()
@@ -89,7 +95,13 @@ func (c *consumer) session(ctx, over context.Context, generation *kafka.Generati
 		default:
 		}
 		incoming := queue
-		if later.full() {
+		var handing chan<- Message
+		var done <-chan []Message
+		var next Message
+		if side != nil {
+			handing, next, done = side.to, side.next, side.done
+		}
+		if later.full() || handing != nil {
 			incoming = nil
 		}
 		if rest, some := later.next(time.Now()); some {
@@ -101,14 +113,22 @@ func (c *consumer) session(ctx, over context.Context, generation *kafka.Generati
 		case <-wake.C:
 			batch := later.take(time.Now(), c.cfg.MaxBatch)
 			if len(batch) > 0 && c.process(work, over, batch) {
-				finished(func() { later.finish(batch, offsets) })
+				finished(func() { later.open.finish(batch, offsets) })
 			}
 		case <-due.C:
 			if err := c.commit(offsets, generation); err != nil {
 				c.log.Warn("commit offsets", "error", err)
 				return
 			}
+		case handing <- next:
+			side.to = nil
+		case batch := <-done:
+			finished(func() { side.open.finish(batch, offsets) })
 		case first := <-incoming:
+			if side != nil {
+				side.take(first)
+				continue
+			}
 			batch := c.batch(first, queue)
 			if c.waits {
 				later.add(batch)
@@ -210,7 +230,10 @@ func (c *consumer) batch(first Message, queue <-chan Message) []Message {
 	batch := append(make([]Message, 0, min(1+len(queue), c.cfg.MaxBatch)), first)
 	for len(batch) < c.cfg.MaxBatch {
 		select {
-		case m := <-queue:
+		case m, open := <-queue:
+			if !open {
+				return batch
+			}
 			batch = append(batch, m)
 		default:
 			return batch
@@ -222,8 +245,8 @@ func (c *consumer) batch(first Message, queue <-chan Message) []Message {
 // process calls the handler until each message is handled or set aside. It
 // gives up, and returns false, when the assignment ended.
 func (c *consumer) process(work, over context.Context, batch []Message) bool {
-	c.busy.Lock()
-	defer c.busy.Unlock()
+	c.busy.RLock()
+	defer c.busy.RUnlock()
 	t := try{consumer: c, rest: batch}
 	var logged time.Time
 	for pause := handlerPauseMin; ; pause = min(2*pause, handlerPauseMax) {

@@ -41,6 +41,10 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if where := os.Getenv(relayEnv); where != "" {
+		fmt.Fprintln(os.Stderr, relayForEver(where))
+		os.Exit(1)
+	}
 	os.Exit(storetest.Main(m))
 }
 

@@ -61,19 +61,10 @@ func (c *claims) lock(word string, how int16) (ok bool, err error) {
 	}
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, word) // a hash takes everything
-	at := unix.Flock_t{Type: how, Whence: io.SeekStart, Start: int64(h.Sum64() >> 2), Len: 1}
-	for {
-		err := unix.FcntlFlock(c.locks.Fd(), setLock, &at)
-		switch err {
-		case nil:
-			return true, nil
-		case unix.EINTR:
-		case unix.EAGAIN, unix.EACCES:
-			return false, nil
-		default:
-			return false, fmt.Errorf("claim %q: %w", word, err)
-		}
+	if ok, err = lockByte(c.locks, int64(h.Sum64()>>2), how); err != nil {
+		err = fmt.Errorf("claim %q: %w", word, err)
 	}
+	return ok, err
 }
 
 func (c *claims) close() error {

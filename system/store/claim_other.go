@@ -5,4 +5,7 @@ package store
 import "golang.org/x/sys/unix"
 
 // setLock locks for the process.
-const setLock = unix.F_SETLK
+const (
+	setLock = unix.F_SETLK
+	getLock = unix.F_GETLK
+)

@@ -48,10 +48,10 @@ var errCrowd = errors.New("locks rows in the company of others")
 
 const (
 	begin        = `BEGIN ISOLATION LEVEL READ COMMITTED`
-	insertOutbox = `INSERT INTO outbox (event_id, topic, key, payload, created_at, traceparent)
-		SELECT event_id, topic, key, payload, created_at, NULLIF(traceparent, '')
-		FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bigint[], $6::text[])
-			WITH ORDINALITY AS row (event_id, topic, key, payload, created_at, traceparent, place)
+	insertOutbox = `INSERT INTO outbox (event_id, topic, key, payload, created_at, traceparent, lane)
+		SELECT event_id, topic, key, payload, created_at, NULLIF(traceparent, ''), lane
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bigint[], $6::text[], $7::bigint[])
+			WITH ORDINALITY AS row (event_id, topic, key, payload, created_at, traceparent, lane, place)
 		ORDER BY place`
 	insertInbox = `INSERT INTO inbox (consumer, event_id) SELECT $1, event_id FROM unnest($2::text[]) AS event_id
 		ON CONFLICT (consumer, event_id) DO NOTHING RETURNING event_id`
@@ -177,12 +177,12 @@ func (d *dialogue) commit() error {
 	}
 	if n := len(d.box); n > 0 {
 		ids, topics, keys, traces := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-		payloads, ats := make([][]byte, n), make([]int64, n)
+		payloads, ats, lanes := make([][]byte, n), make([]int64, n), make([]int64, n)
 		for i, m := range d.box {
 			ids[i], topics[i], keys[i], traces[i] = m.EventID, m.Topic, m.Key, m.Traceparent
-			payloads[i], ats[i] = m.Payload, m.at
+			payloads[i], ats[i], lanes[i] = m.Payload, m.at, int64(laneOf(m.Key))
 		}
-		d.kept = append(d.kept, statement{insertOutbox, []any{ids, topics, keys, payloads, ats, traces}})
+		d.kept = append(d.kept, statement{insertOutbox, []any{ids, topics, keys, payloads, ats, traces, lanes}})
 	}
 	tags, err := d.send(nil, statement{text: "COMMIT"})
 	var refused *pgconn.PgError

@@ -39,16 +39,20 @@ func openFile(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(err, turn.Close())
 	}
+	lanesFile, err := lockFile(path + ".lanes")
+	if err != nil {
+		return nil, errors.Join(err, turn.Close(), locks.Close())
+	}
 	queue, wake := newQueue(), make(chan struct{}, 1)
 	w := &writer{queue: queue, pool: pool(path, 1, false), turn: turn, wake: wake}
 	// The first connection of all makes the file a write-ahead log one,
 	// which SQLite refuses to do while another process is at it.
 	if err := turn.Lock(); err != nil {
-		return nil, errors.Join(err, w.pool.Close(), turn.Close(), locks.Close())
+		return nil, errors.Join(err, w.pool.Close(), turn.Close(), locks.Close(), lanesFile.Close())
 	}
 	err = w.connect(ctx)
 	if err := errors.Join(err, turn.Unlock()); err != nil {
-		return nil, errors.Join(err, w.pool.Close(), turn.Close(), locks.Close())
+		return nil, errors.Join(err, w.pool.Close(), turn.Close(), locks.Close(), lanesFile.Close())
 	}
 	db := &DB{
 		path:   path,
@@ -56,6 +60,7 @@ func openFile(ctx context.Context, path string) (*DB, error) {
 		ended:  make(chan struct{}),
 		leases: fileLeases{path},
 		claims: claims{words: map[string]struct{}{}, locks: locks},
+		lanes:  lanes{locks: &fileLanes{file: lanesFile}},
 		kind:   file{w},
 		reads:  pool(path, readers, true),
 		stmts:  map[string]*sql.Stmt{},

@@ -85,6 +85,7 @@ func openServer(ctx context.Context, address string) (*DB, error) {
 		ended:  make(chan struct{}),
 		leases: newServerLeases(cfg),
 		claims: claims{words: map[string]struct{}{}},
+		lanes:  lanes{locks: &serverLanes{cfg: cfg}},
 		kind:   server{writes},
 		reads:  connections(onlyReading(cfg), readers),
 		stmts:  map[string]*sql.Stmt{},

@@ -234,8 +234,8 @@ func (w *writer) refuse(err error) *sql.Row {
 
 func (w *writer) enqueue(m Message, at int64) error {
 	traceparent := sql.NullString{String: m.Traceparent, Valid: m.Traceparent != ""}
-	err := w.later(`INSERT INTO outbox (event_id, topic, key, payload, created_at, traceparent) VALUES (?, ?, ?, ?, ?, ?)`,
-		[]any{m.EventID, m.Topic, m.Key, m.Payload, at, traceparent})
+	err := w.later(`INSERT INTO outbox (event_id, topic, key, payload, created_at, traceparent, lane) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		[]any{m.EventID, m.Topic, m.Key, m.Payload, at, traceparent, laneOf(m.Key)})
 	if err != nil {
 		return fmt.Errorf("event %s: %w", m.EventID, err)
 	}

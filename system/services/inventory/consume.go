@@ -56,8 +56,8 @@ func (c *clerk) handle(ctx context.Context, batch []bus.Message) (err error) {
 	}
 	var out tally
 	if len(readable) > 0 {
-		// One sleep for all: a replica does one thing at a time, and the
-		// system's timer is too coarse to sleep for each.
+		// One sleep for all: whoever works on a batch does one thing at a
+		// time, and the system's timer is too coarse to sleep for each.
 		if err := pause(ctx, time.Duration(orders)*c.work); err != nil {
 			return err
 		}

@@ -1,0 +1,78 @@
+package bus
+
+import (
+	"context"
+	"hash/fnv"
+	"io"
+	"strconv"
+	"sync"
+)
+
+// workers handle the messages of one assignment side by side. Those of a key
+// go to the same worker, one batch after the other, so they keep their order;
+// those of other keys do not wait for them, also within a partition.
+type workers struct {
+	*consumer
+	queues []chan Message
+	done   chan []Message // batches that were handled or set aside
+	open   backlogs
+	quit   context.CancelFunc
+	all    sync.WaitGroup
+
+	next Message      // to be handed on
+	to   chan Message // its worker; nil: there is none
+}
+
+// employ starts the workers of a session. work is the context of the handler;
+// no batch is begun once over has ended.
+func (c *consumer) employ(work, over context.Context) *workers {
+	w := &workers{consumer: c, done: make(chan []Message), open: backlogs{}}
+	over, w.quit = context.WithCancel(over)
+	for range c.cfg.Concurrency {
+		queue := make(chan Message, c.cfg.MaxBatch)
+		w.queues = append(w.queues, queue)
+		w.all.Go(func() {
+			for first := range queue {
+				batch := c.batch(first, queue)
+				if !c.process(work, over, batch) {
+					return
+				}
+				w.done <- batch
+			}
+		})
+	}
+	return w
+}
+
+// take makes m the message that is to be handed on.
+func (w *workers) take(m Message) {
+	w.open.add(m)
+	w.next, w.to = m, w.queues[w.place(m)]
+}
+
+// place is the worker of a message.
+func (w *workers) place(m Message) int {
+	h := fnv.New32a()
+	key := m.Key
+	if key == "" { // then the partition has an order, and nothing else
+		key = m.Topic + "/" + strconv.Itoa(m.Partition)
+	}
+	_, _ = io.WriteString(h, key) // a hash takes everything
+	return int(h.Sum32() % uint32(len(w.queues)))
+}
+
+// end waits for the batches under way, and counts them in. What has only
+// queued is left for who has the partitions next.
+func (w *workers) end(p progress) {
+	w.quit()
+	for _, queue := range w.queues {
+		close(queue)
+	}
+	go func() {
+		w.all.Wait()
+		close(w.done)
+	}()
+	for batch := range w.done {
+		w.open.finish(batch, p)
+	}
+}
