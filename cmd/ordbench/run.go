@@ -66,8 +66,7 @@ The first Ctrl-C stops the load and reports; the second tears down at once.
 }
 
 func (o *runOptions) run(cmd *cobra.Command, args []string) error {
-	rt, err := o.runtime.choose(cmd.ErrOrStderr())
-	if err != nil {
+	if err := o.runtime.validate(); err != nil {
 		return err
 	}
 	if err := conductor.CheckEndpoint(o.otlp); err != nil {
@@ -98,6 +97,10 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 	defer stop()
 	var worst error
 	for _, s := range list {
+		rt, why, err := o.runtime.choose(ctx, cmd.ErrOrStderr(), s.System, s.Links())
+		if err != nil {
+			return err
+		}
 		options := conductor.Options{
 			Scenario:  s,
 			Runtime:   rt,
@@ -120,7 +123,7 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 			continue
 		}
 		progress := newProgress(cmd.ErrOrStderr(), o.quiet)
-		progress.scenario(s, rt.Name())
+		progress.scenario(s, rt.Name(), why)
 		options.Reporter = progress
 		result, dir, err := conductor.Run(ctx, options)
 		progress.close()

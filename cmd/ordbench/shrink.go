@@ -40,7 +40,10 @@ that still ends that way. It is written as a scenario of its own.`,
 			if err != nil {
 				return err
 			}
-			rt, err := where.choose(cmd.ErrOrStderr())
+			if where.name == runtimeAuto {
+				where.name = result.Run.Runtime // what failed there need not fail elsewhere
+			}
+			rt, _, err := where.choose(cmd.Context(), cmd.ErrOrStderr(), s.System, s.Links())
 			if err != nil {
 				return err
 			}

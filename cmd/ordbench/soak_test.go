@@ -44,7 +44,7 @@ func build(t *testing.T) built {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(run) })
-	b := built{t: t, binary: filepath.Join(dir, "ordbench"), dir: dir, env: append(os.Environ(), "XDG_RUNTIME_DIR="+run)}
+	b := built{t: t, binary: filepath.Join(dir, "ordbench"), dir: dir, env: append(os.Environ(), "XDG_RUNTIME_DIR="+run, runtimeVariable+"="+runtimeLocal)}
 	if said, err := exec.Command("go", "build", "-o", b.binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
