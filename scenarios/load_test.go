@@ -249,10 +249,10 @@ func TestLoadSaysWhatItCouldNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, row := range []struct{ path, want string }{
-		{"none.yaml", "read scenario none.yaml: file does not exist; known: broker-outage, coupling-sync, kill-inventory, kill-payment, lost-answers, nemesis, partition, ramp, slow-link, spike, steady"},
+		{"none.yaml", "read scenario none.yaml: file does not exist; known: broker-outage, coupling-sync, kill-inventory, kill-payment, lost-answers, nemesis, partition, ramp, refunds, slow-link, spike, steady"},
 		{"spik", `read scenario spik: file does not exist; did you mean "spike"?`},
 		{"elsewhere/spike.yaml", `read scenario elsewhere/spike.yaml: file does not exist; the library has "spike"`},
-		{"folder", "read scenario folder: is a directory; known: broker-outage, coupling-sync, kill-inventory, kill-payment, lost-answers, nemesis, partition, ramp, slow-link, spike, steady"},
+		{"folder", "read scenario folder: is a directory; known: broker-outage, coupling-sync, kill-inventory, kill-payment, lost-answers, nemesis, partition, ramp, refunds, slow-link, spike, steady"},
 	} {
 		_, err := Load(row.path)
 		var unread *FileError

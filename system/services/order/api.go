@@ -43,10 +43,14 @@ func (a *api) handler(requests *telemetry.Requests) http.Handler {
 	route("GET /orders", a.list)
 	route("GET /orders/{id}", a.find)
 	route("/orders", endpoint.OnlyAllow("GET, HEAD, POST"))
-	if a.chain == nil { // in line nobody would give the money back
-		route("POST /orders/{id}/cancel", a.cancel)
-		route("/orders/{id}/cancel", endpoint.OnlyAllow("POST"))
+	cancel := a.cancel
+	if a.chain != nil { // in line nobody would give the money back
+		cancel = func(w http.ResponseWriter, _ *http.Request) {
+			endpoint.NewProblem(http.StatusNotFound, "no-cancelling", "orders cannot be cancelled where services call each other in line").Write(w)
+		}
 	}
+	route("POST /orders/{id}/cancel", cancel)
+	route("/orders/{id}/cancel", endpoint.OnlyAllow("POST"))
 	route("/orders/{id}", endpoint.OnlyAllow("GET, HEAD"))
 	route("/", func(w http.ResponseWriter, _ *http.Request) {
 		endpoint.NewProblem(http.StatusNotFound, "not-found", "there are POST /orders, GET /orders/{id} and POST /orders/{id}/cancel").Write(w)

@@ -36,33 +36,48 @@ const (
 )
 
 var (
-	selectCancelled = `SELECT order_id FROM cancellations WHERE order_id IN (?` + strings.Repeat(", ?", maxBatch-1) + `)`
-	selectDue       = `SELECT c.order_id, c.event_id, c.user_id, c.items, c.traceparent,
+	selectCancelled = inSizes(`SELECT order_id FROM cancellations WHERE order_id IN`)
+	selectDue       = inSizes(`SELECT c.order_id, c.event_id, c.user_id, c.items, c.traceparent,
 			(SELECT max(p.amount_cents) FROM payments p WHERE p.order_id = c.order_id AND p.outcome = 'captured')
 		FROM cancellations c WHERE c.refunded_at IS NULL
 		AND EXISTS (SELECT 1 FROM payments p WHERE p.order_id = c.order_id AND p.outcome = 'captured')
-		AND c.order_id IN (?` + strings.Repeat(", ?", maxBatch-1) + `)`
+		AND c.order_id IN`)
 )
 
-// cancelling is the word under which charges are entered side by side, and
-// cancellations while nobody enters a charge: so of the two of an order the
-// second sees the first.
-const cancelling = "cancel"
+// fewIDs is how many most batches have at most.
+const fewIDs = 16
 
-// each calls fn with as many arguments as a statement takes, over and over,
-// until all ids were among them. The last are filled up with the last id.
-func inParts(ids []string, fn func(args []any) error) error {
-	for first := 0; first < len(ids); first += maxBatch {
-		args := make([]any, maxBatch)
+// sizes is a statement about a few ids, and about many.
+type sizes struct{ few, many string }
+
+func inSizes(q string) sizes {
+	with := func(n int) string { return q + ` (?` + strings.Repeat(", ?", n-1) + `)` }
+	return sizes{with(fewIDs), with(maxBatch)}
+}
+
+// each calls fn with a statement and its arguments, over and over, until all
+// ids were among them. The last are filled up with the last id.
+func (s sizes) each(ids []string, fn func(q string, args []any) error) error {
+	q, size := s.few, fewIDs
+	if len(ids) > fewIDs {
+		q, size = s.many, maxBatch
+	}
+	for first := 0; first < len(ids); first += size {
+		args := make([]any, size)
 		for i := range args {
 			args[i] = ids[min(first+i, len(ids)-1)]
 		}
-		if err := fn(args); err != nil {
+		if err := fn(q, args); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// cancelling is the word under which charges are entered side by side, and
+// cancellations while nobody enters a charge: so of the two of an order the
+// second sees the first.
+const cancelling = "cancel"
 
 // orderIDs are those of batch, in its order.
 func orderIDs(batch []events.Event) []string {
@@ -123,8 +138,8 @@ type rows interface {
 // cancelled says which of orders were cancelled.
 func cancelled(ask query, orders []events.Event) (map[string]bool, error) {
 	found := map[string]bool{}
-	err := inParts(orderIDs(orders), func(args []any) error {
-		rows, err := ask(selectCancelled, args...)
+	err := selectCancelled.each(orderIDs(orders), func(q string, args []any) error {
+		rows, err := ask(q, args...)
 		if err != nil {
 			return err
 		}
@@ -154,8 +169,8 @@ func (l *ledger) committed(ctx context.Context) query {
 func (l *ledger) due(ctx context.Context, ids []string) ([]events.Event, error) {
 	var out []events.Event
 	seen := map[string]bool{}
-	err := inParts(ids, func(args []any) error {
-		rows, err := l.db.Query(ctx, selectDue, args...)
+	err := selectDue.each(ids, func(q string, args []any) error {
+		rows, err := l.db.Query(ctx, q, args...)
 		if err != nil {
 			return err
 		}
