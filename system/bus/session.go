@@ -107,7 +107,7 @@ func (c *consumer) session(ctx, over context.Context, generation *kafka.Generati
 		if side != nil {
 			handing, next, done = side.to, side.next, side.done
 		}
-		if later.full() || handing != nil {
+		if later.full() || handing != nil || side != nil && side.full() {
 			incoming = nil
 		}
 		if rest, some := later.next(time.Now()); some {
@@ -129,7 +129,7 @@ func (c *consumer) session(ctx, over context.Context, generation *kafka.Generati
 		case handing <- next:
 			side.to = nil
 		case batch := <-done:
-			finished(func() { side.open.finish(batch, offsets) })
+			finished(func() { side.finish(batch, offsets) })
 		case first := <-incoming:
 			if side != nil {
 				side.take(first)

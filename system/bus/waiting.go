@@ -78,8 +78,9 @@ func (w *waiting) take(now time.Time, limit int) []Message {
 	return batch
 }
 
-// finish notes that batch is done, and moves p as far as everything is.
-func (o backlogs) finish(batch []Message, p progress) {
+// finish notes that batch is done, moves p as far as everything is, and says
+// by how many messages that was.
+func (o backlogs) finish(batch []Message, p progress) (closed int) {
 	for _, m := range batch {
 		b := o[place{m.Topic, m.Partition}]
 		b.done[m.Offset] = true
@@ -87,8 +88,10 @@ func (o backlogs) finish(batch []Message, p progress) {
 			delete(b.done, b.offsets[0])
 			p.set(m.Topic, m.Partition, b.offsets[0]+1)
 			b.offsets = b.offsets[1:]
+			closed++
 		}
 	}
+	return closed
 }
 
 // dueHeap is a container/heap, the earliest first.

@@ -16,6 +16,7 @@ type workers struct {
 	queues []chan Message
 	done   chan []Message // batches that were handled or set aside
 	open   backlogs
+	held   int // messages from the lowest open one of each partition on
 	quit   context.CancelFunc
 	all    sync.WaitGroup
 
@@ -47,8 +48,16 @@ func (c *consumer) employ(work, over context.Context) *workers {
 // take makes m the message that is to be handed on.
 func (w *workers) take(m Message) {
 	w.open.add(m)
+	w.held++
 	w.next, w.to = m, w.queues[w.place(m)]
 }
+
+// full says that so much is done above a message that takes long that it has
+// to end first.
+func (w *workers) full() bool { return w.held >= maxWaiting }
+
+// finish counts in what a worker has done.
+func (w *workers) finish(batch []Message, p progress) { w.held -= w.open.finish(batch, p) }
 
 // place is the worker of a message.
 func (w *workers) place(m Message) int {
@@ -73,6 +82,6 @@ func (w *workers) end(p progress) {
 		close(w.done)
 	}()
 	for batch := range w.done {
-		w.open.finish(batch, p)
+		w.finish(batch, p)
 	}
 }

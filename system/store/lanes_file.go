@@ -31,18 +31,29 @@ func (l *fileLanes) join(context.Context) error {
 }
 
 func (l *fileLanes) count(context.Context) (int, error) {
-	n := 1
-	for at := int64(firstMember); at < firstMember+mostMembers; n++ {
-		other := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: at, Len: firstMember + mostMembers - at}
-		if err := unix.FcntlFlock(l.file.Fd(), getLock, &other); err != nil {
-			return 0, err
-		}
-		if other.Type == unix.F_UNLCK { // nobody else from here on
-			break
-		}
-		at = other.Start + other.Len
+	others, err := l.others(firstMember, firstMember+mostMembers)
+	return others + 1, err
+}
+
+// others counts the bytes from one to before another that somebody else has
+// locked. The kernel names any of them, and so both sides of it are counted.
+func (l *fileLanes) others(from, to int64) (int, error) {
+	if from >= to {
+		return 0, nil
 	}
-	return n, nil
+	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: from, Len: to - from}
+	if err := unix.FcntlFlock(l.file.Fd(), getLock, &lock); err != nil {
+		return 0, err
+	}
+	if lock.Type == unix.F_UNLCK {
+		return 0, nil
+	}
+	before, err := l.others(from, lock.Start)
+	if err != nil {
+		return 0, err
+	}
+	after, err := l.others(lock.Start+lock.Len, to)
+	return before + 1 + after, err
 }
 
 func (l *fileLanes) try(_ context.Context, lane int) (bool, error) {

@@ -82,6 +82,28 @@ func TestLanesAreSharedEvenly(t *testing.T) {
 	})
 }
 
+// Whoever comes back takes another place among the publishers, and all are
+// counted.
+func TestPublishersAreCountedInAnyOrder(t *testing.T) {
+	path := storetest.Path(t, storetest.SQLite)
+	dbs := make([]*DB, 6)
+	for i := range dbs {
+		dbs[i] = openAt(t, path)
+	}
+	balance(t, dbs...)
+	for _, leaver := range []int{0, 3, 1, 0, 5} {
+		if err := dbs[leaver].LeaveLanes(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		balance(t, dbs...)
+		for i, db := range dbs {
+			if _, n, err := db.BalanceLanes(t.Context()); n != len(dbs) || err != nil {
+				t.Errorf("publisher %d counts %d, %v; want %d", i, n, err, len(dbs))
+			}
+		}
+	}
+}
+
 func TestMorePublishersThanLanes(t *testing.T) {
 	path := storetest.Path(t, storetest.SQLite)
 	dbs := make([]*DB, Lanes+3)
