@@ -94,6 +94,9 @@ func (c *consumer) session(ctx, over context.Context, generation *kafka.Generati
 		// Checked alone first: select would take a message as well.
 		select {
 		case <-c.leaving:
+			if side != nil {
+				side.end(offsets)
+			}
 			<-over.Done() // or the membership would begin anew
 			return
 		case <-over.Done():
@@ -248,21 +251,32 @@ func (c *consumer) batch(first Message, queue <-chan Message) []Message {
 	return batch
 }
 
-// process calls the handler until each message is handled or set aside. It
-// gives up, and returns false, when the assignment ended.
+// process is for who has no workers: a batch that comes when the assignment
+// has ended is left for the next.
 func (c *consumer) process(work, over context.Context, batch []Message) bool {
 	c.busy.RLock()
 	defer c.busy.RUnlock()
+	return !c.ended(over) && c.work(work, over, batch)
+}
+
+// ended says that no batch should be begun any more.
+func (c *consumer) ended(over context.Context) bool {
+	select {
+	case <-c.leaving:
+		return true
+	case <-over.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// work calls the handler until each message is handled or set aside. It gives
+// up, and returns false, when it has failed and the assignment ended.
+func (c *consumer) work(work, over context.Context, batch []Message) bool {
 	t := try{consumer: c, rest: batch}
 	var logged time.Time
 	for pause := handlerPauseMin; ; pause = min(2*pause, handlerPauseMax) {
-		select {
-		case <-c.leaving:
-			return false
-		case <-over.Done():
-			return false
-		default:
-		}
 		err := t.attempt(work)
 		if err == nil {
 			return true
@@ -272,13 +286,15 @@ func (c *consumer) process(work, over context.Context, batch []Message) bool {
 			c.log.Error("handle batch", "messages", len(batch), "topic", batch[0].Topic,
 				"partition", batch[0].Partition, "offset", batch[0].Offset, "error", err)
 		}
-		if c.cfg.Hasty {
-			continue
+		if !c.cfg.Hasty {
+			select {
+			case <-c.leaving:
+			case <-over.Done():
+			case <-time.After(pause):
+			}
 		}
-		select {
-		case <-c.leaving:
-		case <-over.Done():
-		case <-time.After(pause):
+		if c.ended(over) {
+			return false
 		}
 	}
 }

@@ -17,25 +17,26 @@ type workers struct {
 	done   chan []Message // batches that were handled or set aside
 	open   backlogs
 	held   int // messages from the lowest open one of each partition on
-	quit   context.CancelFunc
 	all    sync.WaitGroup
+	over   bool // it has ended
 
 	next Message      // to be handed on
 	to   chan Message // its worker; nil: there is none
 }
 
-// employ starts the workers of a session. work is the context of the handler;
-// no batch is begun once over has ended.
+// employ starts the workers of a session, who count as a batch under way until
+// it ends. work is the context of the handler; what has failed when over has
+// ended is given up.
 func (c *consumer) employ(work, over context.Context) *workers {
+	c.busy.RLock()
 	w := &workers{consumer: c, done: make(chan []Message), open: backlogs{}}
-	over, w.quit = context.WithCancel(over)
 	for range c.cfg.Concurrency {
 		queue := make(chan Message, c.cfg.MaxBatch)
 		w.queues = append(w.queues, queue)
 		w.all.Go(func() {
 			for first := range queue {
 				batch := c.batch(first, queue)
-				if !c.process(work, over, batch) {
+				if !c.work(work, over, batch) {
 					return
 				}
 				w.done <- batch
@@ -70,10 +71,15 @@ func (w *workers) place(m Message) int {
 	return int(h.Sum32() % uint32(len(w.queues)))
 }
 
-// end waits for the batches under way, and counts them in. What has only
-// queued is left for who has the partitions next.
+// end waits until the workers have done what they were handed, and counts it
+// in: what is left of one of them, below what another has done, would make the
+// next who has the partitions do that again.
 func (w *workers) end(p progress) {
-	w.quit()
+	if w.over {
+		return
+	}
+	w.over = true
+	defer w.busy.RUnlock()
 	for _, queue := range w.queues {
 		close(queue)
 	}
