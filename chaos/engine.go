@@ -125,10 +125,12 @@ func (e *Engine) begin(spec Spec, planned time.Time) (*fault, error) {
 		return nil, problems[0]
 	}
 	d, _ := Find(spec.Fault)
-	for _, n := range d.Needs {
-		if why := lacking(n.What); why != "" {
-			return nil, &UsageError{Field: "fault", Message: fmt.Sprintf("%s can't be made here: it needs %s: %s", d.Name, n.What, why)}
-		}
+	runtime := ""
+	if on, ok := e.system.(located); ok {
+		runtime = on.Runtime()
+	}
+	if p := spec.CheckOn(runtime); p != nil {
+		return nil, p
 	}
 	act, err := d.bind(e, spec)
 	if err != nil {

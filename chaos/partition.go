@@ -125,7 +125,7 @@ func bindPartition(e *Engine, s Spec) (act, error) {
 		return act{}, usage
 	}
 	name := e.unique(s.Fault)
-	crossed := map[string][]*proxy.Link{}
+	crossed := map[string][]Proxy{}
 	for _, l := range p.links() {
 		if crossed[l], err = linker.Link(l); err != nil {
 			return act{}, notOpen(l)

@@ -8,10 +8,15 @@ import (
 
 var (
 	components = []string{"gateway", "order", "inventory", "payment", "notification", "broker", "cache"}
-	services   = components[:5]
+	// processes are the components with the database, where that is one.
+	processes = append(slices.Clone(components), database)
+	services  = components[:5]
 	// keepers are the services with a database of their own.
 	keepers = components[1:5]
 )
+
+// database is a component where it is a server of its own.
+const database = "database"
 
 // Client is the load generator, where it stands at the end of a link.
 const Client = "client"
@@ -45,7 +50,7 @@ func (s Spec) LinksOf() []string {
 // component splits a target: "inventory-3" is a replica of "inventory". It
 // returns "" where the target is neither a component nor a replica.
 func (s Spec) component() (name string, replica bool) {
-	for _, c := range components {
+	for _, c := range processes {
 		if s.Target == c {
 			return c, false
 		}

@@ -22,6 +22,9 @@ type run struct {
 	said  chan struct{} // closed when all that it wrote is in the log
 	done  chan struct{}
 	exit  string
+
+	in     interior
+	ration ration // guarded by in.mu
 }
 
 // requestLimit bounds one request to the daemon.

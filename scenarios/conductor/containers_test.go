@@ -1,0 +1,76 @@
+package conductor
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/ordbench/ordbench/chaos"
+	"github.com/ordbench/ordbench/scenarios/conductor/control"
+	"github.com/ordbench/ordbench/system"
+	"github.com/ordbench/ordbench/system/runtime/docker"
+)
+
+// openContainers is open on the docker runtime. Without a daemon the test is
+// skipped, aloud.
+func openContainers(t *testing.T, cfg system.Config, links []string) (*Session, *trickle) {
+	t.Helper()
+	run, err := os.MkdirTemp("", "ob") // short: a socket's path has 107 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(run) })
+	t.Setenv("XDG_RUNTIME_DIR", run)
+	s, err := Open(t.Context(), docker.Runtime{Reaper: []string{os.Args[0], "reap"}}, cfg, links,
+		control.Info{ID: NewID("test"), Dir: filepath.Join(t.TempDir(), "faults", "1"), StartedAt: time.Now()}, nil)
+	var none *docker.UnavailableError
+	if errors.As(err, &none) && os.Getenv("ORDBENCH_REQUIRE_DOCKER") != "1" {
+		t.Skipf("needs Docker: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	url, err := s.URL()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, newTrickle(t, url)
+}
+
+// containerCases are cases, on containers: without what a real Kafka can't be
+// told, and with what only containers have.
+func containerCases() []chaos.Spec {
+	var all []chaos.Spec
+	for _, spec := range cases {
+		d, _ := chaos.Find(spec.Fault)
+		switch {
+		case d.NotOn["docker"] != "":
+			continue
+		case spec.Fault == "rebalance-storm": // members of a real group take a moment to come back
+			spec.Options = chaos.Options{"for": "4s"}
+		}
+		all = append(all, spec)
+	}
+	return append(all,
+		chaos.Spec{Fault: "packet-loss", Target: "order", Options: chaos.Options{"share": "20%", "for": "1s"}},
+		chaos.Spec{Fault: "packet-loss", Target: "inventory", Options: chaos.Options{"share": "100%", "peer": "broker", "for": "1s"}},
+		chaos.Spec{Fault: "packet-delay", Target: "database", Options: chaos.Options{"delay": "20ms", "for": "500ms"}},
+		chaos.Spec{Fault: "pause", Target: "database", Options: chaos.Options{"for": "500ms"}},
+		chaos.Spec{Fault: "kill", Target: "database"},
+		chaos.Spec{Fault: "kill", Target: "cache"},
+	)
+}
+
+func TestEachFaultShowsItsEffectOnContainersAndIsUndone(t *testing.T) {
+	s, orders := openContainers(t, small(), chaos.Links())
+	orders.flowing(t)
+	showsAndUndoes(t, s, orders, containerCases(), "kill-leader")
+}
