@@ -18,6 +18,8 @@ type Definition struct {
 	NotOn   map[string]string `json:"not_on,omitempty"`
 	Example string            `json:"example"` // a command line
 
+	Least int `json:"least,omitempty"` // replicas that its target must have; 0: one will do
+
 	on     form
 	length string // the option that says how long it stands; "": it has no length
 	lever  bool   // it moves a lever, which only our own programs have

@@ -132,6 +132,10 @@ func (e *Engine) begin(spec Spec, planned time.Time) (*fault, error) {
 	if p := spec.CheckOn(runtime); p != nil {
 		return nil, p
 	}
+	component, _ := spec.component()
+	if n := len(e.system.Running(component)); n < d.Least {
+		return nil, &UsageError{Field: "target", Message: fmt.Sprintf("%s needs %d running replicas of %s: there are %d", d.Name, d.Least, component, n)}
+	}
 	act, err := d.bind(e, spec)
 	if err != nil {
 		return nil, err

@@ -25,6 +25,7 @@ var killLeader = Definition{
 	},
 	NotOn:   map[string]string{onLocal: "it has one broker, and nobody could take over: take kill broker"},
 	Example: "ordbench chaos kill-leader broker --restart-after 10s   # needs system.broker.replicas: 3",
+	Least:   2,
 	length:  "restart_after",
 	check: func(s Spec) *UsageError {
 		if s.For() < time.Second {
@@ -36,9 +37,6 @@ var killLeader = Definition{
 		stack, err := means[Leaders](e, "brokers to choose a leader from")
 		if err != nil {
 			return act{}, err
-		}
-		if n := len(e.system.Running("broker")); n < 2 {
-			return act{}, &UsageError{Field: "target", Message: "there is one broker, and nobody could take over", Hint: "boot with system.broker.replicas: 3, or take kill broker"}
 		}
 		topic := s.text("topic")
 		killed := "" // the broker that died

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,4 +74,29 @@ func TestEachFaultShowsItsEffectOnContainersAndIsUndone(t *testing.T) {
 	s, orders := openContainers(t, small(), chaos.Links())
 	orders.flowing(t)
 	showsAndUndoes(t, s, orders, containerCases(), "kill-leader")
+}
+
+// A cluster of three goes on when the broker that leads a topic dies.
+func TestKilledLeaderIsTakenOverFrom(t *testing.T) {
+	cfg := small()
+	cfg.Broker.Replicas = 3
+	s, orders := openContainers(t, cfg, nil)
+	orders.flowing(t)
+	rec, err := s.Inject(t.Context(), chaos.Spec{Fault: "kill-leader", Target: "broker", Options: chaos.Options{"restart_after": "20s"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec = await(t, s, rec.Spec.Name, "proven", func(r chaos.Record) bool { return r.Effective || r.Error != "" })
+	if rec.Error != "" || !rec.Ended.IsZero() {
+		t.Fatalf("%+v", rec)
+	}
+	orders.flowing(t) // with two brokers of three
+	if held := s.Faults.Records()[0]; !held.Ended.IsZero() {
+		t.Errorf("it was over before orders flowed: %+v", held)
+	}
+	if _, err := s.Heal(t.Context()); err != nil {
+		t.Error(err)
+	}
+	orders.flowing(t)
+	t.Log(strings.Join(s.Faults.Records()[0].Proof, "\n"))
 }
