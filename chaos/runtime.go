@@ -24,6 +24,9 @@ func (s Spec) CheckOn(runtime string) *UsageError {
 	if why := d.NotOn[runtime]; why != "" {
 		return &UsageError{Field: "fault", Message: d.Name + " can't be made on the " + runtime + " runtime: " + why, Hint: "ordbench chaos list shows what can be made where", elsewhere: true}
 	}
+	if runtime == onLocal && slices.ContainsFunc(s.LinksOf(), func(link string) bool { return strings.HasSuffix(link, "->"+database) }) {
+		return &UsageError{Field: "target", Message: "on the local runtime the databases are files of the services: there is no link to disturb", Hint: "take slow-database or failing-database, or --runtime docker"}
+	}
 	if component, _ := s.component(); d.on == onReplicas && component == database && runtime == onLocal {
 		return &UsageError{Field: "target", Message: "on the local runtime the databases are files of the services: there is no process to break", Hint: "target the service, or take --runtime docker"}
 	}

@@ -30,6 +30,10 @@ func TestFaultsAreRefusedWhereTheyDoNotExist(t *testing.T) {
 		{Spec{Fault: "kill", Target: "database"}, "local", "files of the services"},
 		{Spec{Fault: "kill", Target: "database-0"}, "local", "files of the services"},
 		{Spec{Fault: "kill", Target: "database"}, "docker", ""},
+		{Spec{Fault: "latency", Target: "order->database"}, "local", "no link"},
+		{Spec{Fault: "latency", Target: "order->database"}, "docker", ""},
+		{Spec{Fault: "partition", Target: "order|database"}, "local", "no link"},
+		{Spec{Fault: "partition", Target: "order|rest"}, "local", ""},
 		{Spec{Fault: "memory", Target: "broker"}, "local", ""},
 		{Spec{Fault: "memory", Target: "broker"}, "docker", "no levers"},
 		{Spec{Fault: "memory", Target: "order"}, "docker", ""},
@@ -38,6 +42,11 @@ func TestFaultsAreRefusedWhereTheyDoNotExist(t *testing.T) {
 		p := row.spec.CheckOn(row.runtime)
 		if got := p != nil; got != (row.says != "") || got && !strings.Contains(p.Error(), row.says) {
 			t.Errorf("%s %s on %s: %v, want %q", row.spec.Fault, row.spec.Target, row.runtime, p, row.says)
+		}
+		for _, l := range row.spec.LinksOf() {
+			if row.spec.Target == "order|rest" && strings.HasSuffix(l, database) {
+				t.Errorf("the rest has the database: %s", l)
+			}
 		}
 		if p == nil || row.spec.Fault == "no such fault" {
 			continue

@@ -21,10 +21,12 @@ const database = "database"
 // Client is the load generator, where it stands at the end of a link.
 const Client = "client"
 
-// links are the connections of the topology, from who opens them.
+// links are the connections of the topology, from who opens them. Those to
+// the database are there where it is a server.
 var links = []string{
 	"client->gateway", "gateway->order", "gateway->inventory", "gateway->cache",
 	"order->broker", "inventory->broker", "payment->broker", "notification->broker",
+	"order->database", "inventory->database", "payment->database", "notification->database",
 }
 
 // Links lists every link of the topology.

@@ -61,6 +61,8 @@ func containerCases() []chaos.Spec {
 		all = append(all, spec)
 	}
 	return append(all,
+		chaos.Spec{Fault: "latency", Target: "order->database", Options: chaos.Options{"delay": "20ms", "for": "500ms"}},
+		chaos.Spec{Fault: "partition", Target: "payment|database", Options: chaos.Options{"for": "500ms"}},
 		chaos.Spec{Fault: "packet-loss", Target: "order", Options: chaos.Options{"share": "20%", "for": "1s"}},
 		chaos.Spec{Fault: "packet-loss", Target: "inventory", Options: chaos.Options{"share": "100%", "peer": "broker", "for": "1s"}},
 		chaos.Spec{Fault: "packet-delay", Target: "database", Options: chaos.Options{"delay": "20ms", "for": "500ms"}},

@@ -184,7 +184,7 @@ func (f *fleet) service(r system.Replica) (spec, error) {
 		Payments:      f.detour(r.Component, system.Payment, f.inside(system.Payment, servicePort)),
 		Notifications: f.detour(r.Component, system.Notification, f.inside(system.Notification, servicePort)),
 		Database: func(c system.Component) string {
-			return f.databaseURL(f.inside(system.Database, postgresPort)[0], string(c))
+			return f.databaseURL(f.detour(r.Component, system.Database, f.inside(system.Database, postgresPort))[0], string(c))
 		},
 		Collector:      f.collector,
 		Spool:          spoolPath,

@@ -25,6 +25,8 @@ type helper struct {
 	id       string
 	attached client.HijackedResponse
 
+	said *io.PipeReader
+
 	mu      sync.Mutex
 	answers *json.Decoder
 	broken  error // why it takes no orders any more
@@ -84,7 +86,7 @@ func (f *fleet) help(ctx context.Context, target string, m might) (*helper, erro
 		}
 		_ = said.CloseWithError(err) // it never fails
 	}()
-	h.answers = json.NewDecoder(answers)
+	h.said, h.answers = answers, json.NewDecoder(answers)
 	return h, nil
 }
 
@@ -113,7 +115,10 @@ func (h *helper) ask(o inside.Order) (inside.Answer, error) {
 }
 
 // close lets go of the helper, which then undoes what it did.
-func (h *helper) close() { h.attached.Close() }
+func (h *helper) close() {
+	h.attached.Close()
+	_ = h.said.Close() // it never fails
+}
 
 // remove removes a helper that has not started.
 func (h *helper) remove() error {

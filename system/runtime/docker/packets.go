@@ -63,13 +63,15 @@ func (r *run) askNetwork(ctx context.Context, o inside.Order) (inside.Answer, er
 func (r *run) askLimiter(o inside.Order) (inside.Answer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), helperLimit)
 	defer cancel()
-	found, err := r.api.ContainerInspect(ctx, r.id, client.ContainerInspectOptions{})
-	if err != nil {
-		return inside.Answer{}, err
-	}
-	m := might{user: found.Container.Config.User}
-	if m.user == "" || m.user == "0" || m.user == "root" {
-		m = might{"0", []string{"SYS_RESOURCE", "SYS_PTRACE"}}
+	var m might
+	if r.in.limiter == nil {
+		found, err := r.api.ContainerInspect(ctx, r.id, client.ContainerInspectOptions{})
+		if err != nil {
+			return inside.Answer{}, err
+		}
+		if m.user = found.Container.Config.User; m.user == "" || m.user == "0" || m.user == "root" {
+			m = might{"0", []string{"SYS_RESOURCE", "SYS_PTRACE"}}
+		}
 	}
 	a, err := r.askInside(ctx, &r.in.limiter, m, o)
 	if r.in.limiter == nil {
