@@ -67,16 +67,25 @@ func beReplica(component, config string) int {
 // lets orders trickle in.
 func open(t *testing.T) (*Session, *trickle) {
 	t.Helper()
+	return openOn(t, local.Runtime{Command: []string{os.Args[0], "serve"}}, small(), chaos.Links())
+}
+
+// openOn is open on a runtime. Where that needs Docker and there is none, the
+// test is skipped, aloud.
+func openOn(t *testing.T, rt system.Runtime, cfg system.Config, links []string) (*Session, *trickle) {
+	t.Helper()
 	run, err := os.MkdirTemp("", "ob") // short: a socket's path has 107 bytes
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(run) })
 	t.Setenv("XDG_RUNTIME_DIR", run)
-	cfg := small()
 	dir := filepath.Join(t.TempDir(), "faults", "1")
-	s, err := Open(t.Context(), local.Runtime{Command: []string{os.Args[0], "serve"}}, cfg, chaos.Links(),
-		control.Info{ID: NewID("test"), Dir: dir, StartedAt: time.Now()}, nil)
+	s, err := Open(t.Context(), rt, cfg, links, control.Info{ID: NewID("test"), Dir: dir, StartedAt: time.Now()}, nil)
+	var none *docker.UnavailableError
+	if errors.As(err, &none) && os.Getenv("ORDBENCH_REQUIRE_DOCKER") != "1" {
+		t.Skipf("needs Docker: %v", err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

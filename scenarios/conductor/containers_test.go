@@ -1,49 +1,19 @@
 package conductor
 
 import (
-	"context"
-	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ordbench/ordbench/chaos"
-	"github.com/ordbench/ordbench/scenarios/conductor/control"
 	"github.com/ordbench/ordbench/system"
 	"github.com/ordbench/ordbench/system/runtime/docker"
 )
 
-// openContainers is open on the docker runtime. Without a daemon the test is
-// skipped, aloud.
+// openContainers is open on the docker runtime.
 func openContainers(t *testing.T, cfg system.Config, links []string) (*Session, *trickle) {
 	t.Helper()
-	run, err := os.MkdirTemp("", "ob") // short: a socket's path has 107 bytes
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(run) })
-	t.Setenv("XDG_RUNTIME_DIR", run)
-	s, err := Open(t.Context(), docker.Runtime{Reaper: []string{os.Args[0], "reap"}}, cfg, links,
-		control.Info{ID: NewID("test"), Dir: filepath.Join(t.TempDir(), "faults", "1"), StartedAt: time.Now()}, nil)
-	var none *docker.UnavailableError
-	if errors.As(err, &none) && os.Getenv("ORDBENCH_REQUIRE_DOCKER") != "1" {
-		t.Skipf("needs Docker: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	url, err := s.URL()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s, newTrickle(t, url)
+	return openOn(t, docker.Runtime{Reaper: []string{os.Args[0], "reap"}}, cfg, links)
 }
 
 // containerCases are cases, on containers: without what a real Kafka can't be
