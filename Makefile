@@ -3,13 +3,12 @@
 GO            ?= go
 GOLANGCI_LINT ?= v2.15.0
 FUZZTIME      ?= 10s
-RUNS          ?= 120
 
-.PHONY: help build images test check lint fmt vet bench bench-pipeline bench-load bench-validity crash fuzz golden clean soak-kill soak-chaos
+.PHONY: $(shell awk -F: '/^[a-z-]+:.*## / {print $$1}' $(MAKEFILE_LIST))
 .DEFAULT_GOAL := build
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/ordbench, static
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ordbench ./cmd/ordbench
@@ -41,12 +40,12 @@ bench: ## run the benchmarks
 bench-pipeline: build ## what the whole local stack sustains; it wants a quiet machine
 	bin/ordbench run -q scenarios/bench/pipeline.yaml
 
-bench-load: ## the load engine beside wrk, hey, oha and k6, what of them is installed; it wants a quiet machine
+bench-load: ## the load engine beside wrk, hey, oha and k6, what of them is installed; ten minutes of a quiet machine, or ARGS="-only cost"
 	$(GO) build -o bin/bench-load ./loadgen/bench
 	bin/bench-load $(ARGS)
 
-bench-validity: ## starve generator or server by cgroup, RUNS (120) times: does the report say which?
-	ORDBENCH_VALIDITY_RUNS=$(RUNS) $(GO) test -run '^$$' -bench '^BenchmarkValidity$$' -benchtime 1x -timeout 30m -v ./cmd/ordbench
+bench-validity: ## starve generator or server by cgroup, RUNS (120) times: does the report say which? TALLY=FILE adds up several sessions
+	ORDBENCH_VALIDITY_RUNS=$(or $(RUNS),120) ORDBENCH_VALIDITY_TALLY=$(abspath $(TALLY)) $(GO) test -run '^$$' -bench '^BenchmarkValidity$$' -benchtime 1x -timeout 30m -v ./cmd/ordbench
 
 crash: ## kill every service at each of its failpoints, ten times over
 	$(GO) test -run TheBooksBalance -v -timeout 30m ./scenarios/conductor -crash-rounds 10
@@ -63,11 +62,17 @@ golden: ## write the golden files anew; read the difference before committing
 		$(GO) test ./$$pkg -update; \
 	done
 
+soak-load: ## RUNS (1000) short loads against servers that break, hang, talk nonsense and are killed: does every account match?
+	ORDBENCH_SOAK_RUNS=$(or $(RUNS),1000) $(GO) test ./loadgen/wire -run TestNoFaultBends -count 1 -v -timeout 30m
+
 soak-kill: ## kill ordbench 50 times in mid-fault: is anything left after 5 s?
-	ORDBENCH_SOAK_KILLS=50 $(GO) test ./cmd/ordbench -run TestAKilledOrdbench -count 1 -v -timeout 30m
+	ORDBENCH_SOAK_KILLS=$(or $(ORDBENCH_SOAK_KILLS),50) $(GO) test ./cmd/ordbench -run TestAKilledOrdbench -count 1 -v -timeout 30m
+
+soak-kill-docker: ## kill ordbench 20 times with a stack of containers, boot included: is anything left after 10 s?
+	ORDBENCH_REQUIRE_DOCKER=1 ORDBENCH_SOAK_DOCKER_KILLS=20 $(GO) test ./system/runtime/docker -run TestKilledOwner -count 1 -v -timeout 30m
 
 soak-chaos: ## 20 random schedules of overlapping faults at 300 orders/s: does every book balance?
-	ORDBENCH_SOAK_SEEDS=20 $(GO) test ./cmd/ordbench -run TestRandomFaults -count 1 -v -timeout 60m
+	ORDBENCH_SOAK_SEEDS=$(or $(ORDBENCH_SOAK_SEEDS),20) ORDBENCH_SOAK_FROM=$(or $(ORDBENCH_SOAK_FROM),1) $(GO) test ./cmd/ordbench -run TestRandomFaults -count 1 -v -timeout 60m
 
 clean: ## remove what build and run made
 	rm -rf bin results

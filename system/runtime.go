@@ -39,6 +39,10 @@ type Fleet interface {
 	Close() error
 }
 
+// Perishable is a Fleet whose data end with it: what holds them need not end
+// in good order.
+type Perishable interface{ Perishable() bool }
+
 // Replica is one place of a fleet.
 type Replica struct {
 	Name      string

@@ -191,10 +191,16 @@ func (s *Stack) shutDown(ctx context.Context) error {
 		s.scaler.Wait()
 	}
 	for _, stage := range ends {
+		patience := ctx
+		if f, ok := s.fleet.(Perishable); ok && f.Perishable() && stage[0] == Broker {
+			now, cancel := context.WithCancel(ctx)
+			cancel()
+			patience = now // there is nothing to save
+		}
 		var gone sync.WaitGroup
 		for _, c := range stage {
 			for _, st := range s.of(c) {
-				gone.Go(func() { st.stop(ctx) })
+				gone.Go(func() { st.stop(patience) })
 			}
 		}
 		gone.Wait()

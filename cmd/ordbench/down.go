@@ -12,13 +12,16 @@ import (
 
 func newDown() *cobra.Command {
 	var stack string
-	var all bool
+	var all, force bool
 	cmd := &cobra.Command{
 		Use:   "down",
 		Short: "End the running stack; nothing of it is left",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
+			if force && !all {
+				return usageError{errors.New("--force goes with --all")}
+			}
 			if !all {
 				return down(ctx, cmd, stack)
 			}
@@ -30,15 +33,16 @@ func newDown() *cobra.Command {
 			for _, info := range infos {
 				errs = append(errs, down(ctx, cmd, info.ID))
 			}
-			removed, err := removeContainers(ctx, cmd.OutOrStdout())
-			if len(infos) == 0 && removed == 0 && err == nil {
+			found, err := removeContainers(ctx, cmd.OutOrStdout(), force)
+			if len(infos) == 0 && found == 0 && err == nil {
 				fmt.Fprintln(cmd.OutOrStdout(), "no stack is running")
 			}
 			return errors.Join(append(errs, err)...)
 		},
 	}
 	addStackFlag(cmd, &stack)
-	cmd.Flags().BoolVar(&all, "all", false, "every stack of yours, and all containers that any stack has left")
+	cmd.Flags().BoolVar(&all, "all", false, "every stack of yours, and all containers that a killed ordbench has left")
+	cmd.Flags().BoolVar(&force, "force", false, "with --all: also the containers of stacks that somebody else uses")
 	return cmd
 }
 

@@ -78,7 +78,7 @@ func exitCode(err error) int {
 		}
 	case errors.As(err, &child):
 		return child.code
-	case errors.As(err, &boot), errors.As(err, &absent):
+	case errors.As(err, &boot), errors.As(err, &absent), errors.Is(err, errNotReady):
 		return exitBoot
 	case errors.As(err, &usage), errors.As(err, &problems), errors.As(err, &file), errors.As(err, &fault),
 		errors.As(err, &outDir), errors.Is(err, control.ErrNone):
@@ -91,5 +91,5 @@ func exitCode(err error) int {
 // reported says that the user has seen what err has to say.
 func reported(err error) bool {
 	var outcome *outcomeError
-	return errors.Is(err, errInterrupted) || errors.As(err, &outcome)
+	return errors.Is(err, errInterrupted) || errors.Is(err, errNotReady) || errors.As(err, &outcome)
 }

@@ -52,14 +52,18 @@ func newProgress(stderr io.Writer, quiet bool) *progress {
 }
 
 // scenario takes down what is about to be played. It is shown when that
-// begins: a run that can't begin should say only why.
-func (p *progress) scenario(s *scenarios.Scenario, runtime string) {
+// begins: a run that can't begin should say only why. why tells what the
+// runtime was chosen for; "" where it was named.
+func (p *progress) scenario(s *scenarios.Scenario, runtime, why string) {
 	if p.out == nil {
 		return
 	}
 	var text strings.Builder
 	_ = s.Summary().Write(&text) // a builder takes everything
 	fmt.Fprintf(&text, "runtime %s, seed %d", runtime, s.Seed)
+	if why != "" {
+		fmt.Fprintf(&text, "\n%s for --runtime auto: %s", runtime, why)
+	}
 	p.plan = text.String()
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +25,8 @@ const (
 	runtimeVariable = "ORDBENCH_RUNTIME"
 )
 
+var runtimes = []string{runtimeAuto, runtimeLocal, runtimeDocker}
+
 // runtimeOptions say where the system runs.
 type runtimeOptions struct {
 	name   string
@@ -37,11 +41,11 @@ func (o *runtimeOptions) flags(cmd *cobra.Command) {
 		name = v
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.name, "runtime", name, "where the system runs: auto, local or docker; so says the variable "+runtimeVariable)
+	f.StringVar(&o.name, "runtime", name, "where the system runs: local, docker, or auto: docker where it is ready (ordbench doctor); default from the variable "+runtimeVariable)
 	f.StringArrayVar(&o.images, "image", nil, "docker: take this image, NAME=IMAGE of kafka, redis or postgres; may be repeated")
 	f.StringVar(&o.mirror, "registry-mirror", "", "docker: prefix of a registry that has the images")
 	f.StringVar(&o.binary, "system-binary", "", "docker: static Linux build of ordbench for the system's image, instead of this one")
-	_ = cmd.RegisterFlagCompletionFunc("runtime", cobra.FixedCompletions([]string{runtimeAuto, runtimeLocal, runtimeDocker}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("runtime", cobra.FixedCompletions(runtimes, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // args are the flags again, for a process that runs the same.
@@ -53,26 +57,65 @@ func (o *runtimeOptions) args() []string {
 	return args
 }
 
-// choose returns the runtime that was asked for. What it has to say goes to
-// progress.
-func (o *runtimeOptions) choose(progress io.Writer) (system.Runtime, error) {
+// choose returns the runtime for a system of cfg with faults on links: the
+// one that was asked for, or else the one that this machine is ready for, and
+// then why. What takes long goes to progress.
+func (o *runtimeOptions) choose(ctx context.Context, progress io.Writer, cfg system.Config, links []string) (rt system.Runtime, why string, err error) {
+	containers, err := o.containers(progress)
+	if err != nil {
+		return nil, "", err
+	}
+	switch {
+	case o.name == runtimeLocal:
+		rt = local.Runtime{}
+	case o.name == runtimeDocker:
+		rt = containers
+	case cfg.Database.URL != "":
+		rt, why = local.Runtime{}, "the books are kept on the server of system.database.url"
+	default:
+		var yes bool
+		if yes, why = containers.Choose(ctx, cfg, links); yes {
+			rt = containers
+		} else {
+			rt = local.Runtime{}
+		}
+	}
+	return rt, why, suits(rt, cfg)
+}
+
+// containers is the runtime of containers as the flags want it. The error is
+// a mistake in one of them.
+func (o *runtimeOptions) containers(progress io.Writer) (docker.Runtime, error) {
 	images := system.ImagesConfig{Mirror: o.mirror}
 	for _, arg := range o.images {
 		if err := docker.SetImage(&images, arg); err != nil {
-			return nil, usageError{err}
+			return docker.Runtime{}, usageError{err}
 		}
 	}
-	containers := docker.Runtime{
+	if !slices.Contains(runtimes, o.name) {
+		return docker.Runtime{}, usageError{fmt.Errorf("unknown runtime %q: %s are there", o.name, strings.Join(runtimes, ", "))}
+	}
+	return docker.Runtime{
 		Images: images, Binary: o.binary,
 		Progress: func(line string) { fmt.Fprintln(progress, line) },
+	}, nil
+}
+
+// validate says what is wrong with the flags. Nobody is asked.
+func (o *runtimeOptions) validate() error {
+	_, err := o.containers(io.Discard)
+	return err
+}
+
+// suits says what a system asks for that a runtime does not have.
+func suits(rt system.Runtime, cfg system.Config) error {
+	switch files := cfg.Database.URL == ""; {
+	case rt.Name() == runtimeLocal && files && cfg.Consistency == system.Consistency2PC:
+		return usageError{local.ErrNoServer}
+	case rt.Name() == runtimeDocker && !files:
+		return usageError{errors.New("system.database.url: this runtime has a PostgreSQL server of its own: leave it out, or take --runtime local")}
 	}
-	switch o.name {
-	case runtimeAuto, runtimeLocal:
-		return local.Runtime{}, nil
-	case runtimeDocker:
-		return containers, nil
-	}
-	return nil, usageError{fmt.Errorf("unknown runtime %q: %s, %s and %s are there", o.name, runtimeAuto, runtimeLocal, runtimeDocker)}
+	return nil
 }
 
 // newReap is the life of the process that clears up after a killed stack of
@@ -89,10 +132,17 @@ func newReap() *cobra.Command {
 	}
 }
 
-// removeContainers removes what stacks of containers have left, and says so.
-// Without a daemon there is nothing to remove.
-func removeContainers(ctx context.Context, w io.Writer) (int, error) {
-	removed, err := docker.RemoveAll(ctx)
+// removeContainers removes what stacks of containers have left, and says so;
+// with force, those in use too. Without a daemon there is nothing to remove.
+// It returns how many stacks there were.
+func removeContainers(ctx context.Context, w io.Writer, force bool) (int, error) {
+	var removed, kept []string
+	var err error
+	if force {
+		removed, err = docker.RemoveAll(ctx)
+	} else {
+		removed, kept, err = docker.Sweep(ctx)
+	}
 	var none *docker.UnavailableError
 	if errors.As(err, &none) {
 		return 0, nil
@@ -100,5 +150,8 @@ func removeContainers(ctx context.Context, w io.Writer) (int, error) {
 	for _, id := range removed {
 		fmt.Fprintf(w, "removed the containers of stack %s\n", id)
 	}
-	return len(removed), err
+	for _, id := range kept {
+		fmt.Fprintf(w, "the containers of stack %s are in use by another ordbench and stay; --force removes them too\n", id)
+	}
+	return len(removed) + len(kept), err
 }

@@ -25,8 +25,19 @@ func TestMain(m *testing.M) {
 // TestScripts runs the command line as a user does, each script with results
 // and control sockets of its own.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+	p := scripts("testdata/script")
+	setup := p.Setup
+	p.Setup = func(env *testscript.Env) error {
+		env.Setenv(runtimeVariable, runtimeLocal) // whatever this machine has
+		return setup(env)
+	}
+	testscript.Run(t, p)
+}
+
+// scripts are those of a directory, with the commands that they have.
+func scripts(dir string) testscript.Params {
+	return testscript.Params{
+		Dir: dir,
 		Setup: func(env *testscript.Env) error {
 			run, err := os.MkdirTemp("", "ob") // short: a socket's path has 107 bytes
 			if err != nil {
@@ -34,6 +45,7 @@ func TestScripts(t *testing.T) {
 			}
 			env.Defer(func() { os.RemoveAll(run) })
 			env.Setenv("XDG_RUNTIME_DIR", run)
+			env.Setenv("RUN", run)
 			quick, err := os.ReadFile("testdata/quick.yaml")
 			if err != nil {
 				return err
@@ -58,7 +70,7 @@ func TestScripts(t *testing.T) {
 			"onrecord":   onRecord,
 			"nosecret":   noSecret,
 		},
-	})
+	}
 }
 
 // awaitstack waits until a stack of this script answers, for 60 s at most.

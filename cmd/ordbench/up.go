@@ -93,7 +93,7 @@ func (o *upOptions) foreground(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	rt, err := o.runtime.choose(cmd.ErrOrStderr())
+	rt, err := o.choose(cmd, cfg, links)
 	if err != nil {
 		return err
 	}
@@ -145,6 +145,15 @@ func (o *upOptions) foreground(cmd *cobra.Command, args []string) error {
 	return session.Close(ctx)
 }
 
+// choose returns the runtime, and says why if nobody named it.
+func (o *upOptions) choose(cmd *cobra.Command, cfg system.Config, links []string) (system.Runtime, error) {
+	rt, why, err := o.runtime.choose(cmd.Context(), cmd.ErrOrStderr(), cfg, links)
+	if why != "" {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s for --runtime auto: %s\n", rt.Name(), why)
+	}
+	return rt, err
+}
+
 // welcome prints what to try on a stack that is up.
 func (o *upOptions) welcome(w io.Writer, info control.Info, st system.Status, took time.Duration) {
 	fmt.Fprintf(w, "%s is up in %s, %s runtime\n\n", info.ID, took.Round(time.Millisecond), st.Runtime)
@@ -165,15 +174,19 @@ func (o *upOptions) background(cmd *cobra.Command, args []string) error {
 	if err := conductor.CheckEndpoint(o.otlp); err != nil {
 		return usageError{err}
 	}
-	if _, _, err := o.config(args); err != nil {
+	cfg, _, err := o.config(args)
+	if err != nil {
 		return err
 	}
-	if _, err := o.runtime.choose(cmd.ErrOrStderr()); err != nil {
+	links, err := conductor.OpenLinks(o.links)
+	if err != nil {
 		return err
 	}
-	if _, err := conductor.OpenLinks(o.links); err != nil {
+	rt, err := o.choose(cmd, cfg, links)
+	if err != nil {
 		return err
 	}
+	o.runtime.name = rt.Name() // it is not to be chosen again
 	id := conductor.NewID("up")
 	self, err := os.Executable()
 	if err != nil {

@@ -82,40 +82,49 @@ func abandoned(labels map[string]string) bool {
 	return unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil
 }
 
-// Sweep removes what stacks of this machine left whose owner is dead.
-func Sweep(ctx context.Context) error {
-	_, err := removeStacks(ctx, abandoned)
-	return err
+// Sweep removes what stacks of this machine left whose owner is dead. It
+// returns the stacks that it removed, and those that it left alone because
+// their owner lives or is not known. Without a daemon its error is an
+// *UnavailableError.
+func Sweep(ctx context.Context) (removed, kept []string, err error) {
+	e, err := connect(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = e.Close() }()
+	return e.removeStacks(ctx, abandoned)
 }
 
 // RemoveAll removes everything that ordbench has made on this daemon,
-// whoever made it, and returns the stacks that it was.
-func RemoveAll(ctx context.Context) ([]string, error) {
-	return removeStacks(ctx, func(map[string]string) bool { return true })
-}
-
-func removeStacks(ctx context.Context, which func(labels map[string]string) bool) ([]string, error) {
+// whoever made it and still uses it, and returns the stacks that it was.
+// Without a daemon its error is an *UnavailableError.
+func RemoveAll(ctx context.Context) (removed []string, err error) {
 	e, err := connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = e.Close() }()
+	removed, _, err = e.removeStacks(ctx, func(map[string]string) bool { return true })
+	return removed, err
+}
+
+func (e *engine) removeStacks(ctx context.Context, which func(labels map[string]string) bool) (removed, kept []string, err error) {
 	stacks, err := list(ctx, e.api, labelStack)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var removed []string
 	for id, labels := range stacks.owners {
 		if !which(labels) {
+			kept = append(kept, id)
 			continue
 		}
 		if err := remove(ctx, e.api, id); err != nil {
-			return removed, err
+			return removed, kept, err
 		}
 		_ = os.Remove(labels[labelClaim]) // of another user or machine it may stay
 		removed = append(removed, id)
 	}
-	return removed, nil
+	return removed, kept, nil
 }
 
 // holdings is what a label is found on.

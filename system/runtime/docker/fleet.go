@@ -37,6 +37,8 @@ type fleet struct {
 	detours   *system.Detours // what stands in the links; nil: nothing
 	replicas  []system.Replica
 	places    map[string]*place
+	starting  chan struct{} // a place in it for each container that is made and started
+	goneFirst func()        // undoes goFirst; nil: not begun
 
 	stopRenewing context.CancelFunc // nil: not begun
 	renewing     sync.WaitGroup
@@ -80,9 +82,6 @@ func (f *fleet) makeNetwork(ctx context.Context) error {
 
 // reserve makes the places of every replica that c may ever have.
 func (f *fleet) reserve(c system.Component) error {
-	if n := f.cfg.Gateway.Replicas; c == system.Gateway && n > 1 {
-		return fmt.Errorf("%d replicas: this runtime publishes one gateway: set system.gateway.replicas to 1, or take --runtime local", n)
-	}
 	for n := range f.cfg.Slots(c) {
 		p := &place{fleet: f, name: c.ReplicaName(n), component: c, ordinal: n}
 		r := system.Replica{Name: p.name, Component: c}
@@ -169,6 +168,9 @@ func (f *fleet) inside(c system.Component, port string) []string {
 	return addrs
 }
 
+// Perishable tells that nothing outlives the fleet: its volumes go with it.
+func (f *fleet) Perishable() bool { return true }
+
 // Start starts a replica's container; what it writes is added to the
 // replica's log.
 func (f *fleet) Start(ctx context.Context, replica string) (system.Process, error) {
@@ -222,6 +224,9 @@ func (f *fleet) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 	defer cancel()
 	var problems []error
+	if f.goneFirst != nil {
+		f.goneFirst()
+	}
 	if f.stopRenewing != nil {
 		f.stopRenewing()
 		f.renewing.Wait()

@@ -68,6 +68,25 @@ func (p Product) choice(flags, scenario system.ImagesConfig) string {
 	return ""
 }
 
+// candidates are the images that would do, the first of which may be pulled.
+func (p Product) candidates(choice, mirror string) []string {
+	if choice != "" {
+		return []string{mirrored(mirror, choice)}
+	}
+	return []string{mirrored(mirror, p.Default), p.Built}
+}
+
+// mirror is the prefix that was asked for: by flag, by the environment, by
+// the scenario, in this order.
+func mirror(flags, scenario system.ImagesConfig) string {
+	for _, m := range []string{flags.Mirror, os.Getenv(MirrorVariable), scenario.Mirror} {
+		if m != "" {
+			return m
+		}
+	}
+	return ""
+}
+
 // mirrored is the name of an image behind a mirror. One that names its own
 // registry stays as it is.
 func mirrored(mirror, image string) string {
@@ -94,12 +113,7 @@ func (e *ImageError) Unwrap() error { return e.Err }
 
 // findImages decides on every image and pulls what is missing.
 func (f *fleet) findImages(ctx context.Context) error {
-	mirror := f.cfg.Images.Mirror
-	for _, m := range []string{os.Getenv(MirrorVariable), f.rt.Images.Mirror} {
-		if m != "" {
-			mirror = m
-		}
-	}
+	mirror := mirror(f.rt.Images, f.cfg.Images)
 	found := map[string]string{}
 	for _, p := range Products() {
 		image, err := f.engine.find(ctx, p, p.choice(f.rt.Images, f.cfg.Images), mirror, f.rt.Progress)
@@ -119,10 +133,7 @@ func (f *fleet) findImages(ctx context.Context) error {
 // find returns the image of a product that is on the daemon, pulled if it has
 // to be. A nil progress pulls nothing: a missing image is then an error.
 func (e *engine) find(ctx context.Context, p Product, choice, mirror string, progress func(string)) (string, error) {
-	candidates := []string{mirrored(mirror, choice)}
-	if choice == "" {
-		candidates = []string{mirrored(mirror, p.Default), p.Built}
-	}
+	candidates := p.candidates(choice, mirror)
 	for _, image := range candidates {
 		there, err := e.has(ctx, image)
 		if err != nil {

@@ -57,6 +57,15 @@ type spec struct {
 	stop    string // the signal that ends it in good order
 }
 
+// shares say who goes first where processors are short. Containers have the
+// same by default, and twenty consumers would leave a twenty-fifth of the
+// machine to the broker that they wait for.
+var shares = map[system.Component]int64{
+	system.Broker: 8192, system.Database: 8192, system.Cache: 4096,
+	system.Gateway: 4096, system.Order: 4096,
+	system.Inventory: 1024, system.Payment: 2048, system.Notification: 1024,
+}
+
 // file is what is put into a container before it starts. That way no
 // configuration and no secret stands on a command line or in a variable.
 type file struct {
@@ -72,11 +81,22 @@ type renewed struct{ from, to string }
 
 // start starts the container.
 func (p *place) start(ctx context.Context) (*run, error) {
+	if err := p.vacate(ctx); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	made := p.id != ""
+	p.mu.Unlock()
+	if !made { // what was there before does not wait behind what is new
+		select {
+		case p.fleet.starting <- struct{}{}:
+			defer func() { <-p.fleet.starting }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.run != nil {
-		return nil, errors.New("it runs already")
-	}
 	if p.id == "" {
 		if err := p.make(ctx); err != nil {
 			return nil, err
@@ -107,6 +127,27 @@ func (p *place) start(ctx context.Context) (*run, error) {
 	return r, nil
 }
 
+// vacate waits until the daemon knows too that the run before has ended.
+func (p *place) vacate(ctx context.Context) error {
+	p.mu.Lock()
+	before := p.run
+	p.mu.Unlock()
+	if before == nil {
+		return nil
+	}
+	select {
+	case <-before.done:
+	default:
+		return errors.New("it runs already")
+	}
+	select {
+	case <-before.settled:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // launch attaches to the container before it starts, so that nothing it says
 // is missed, and follows it to its end.
 func (p *place) launch(ctx context.Context, log *os.File) (*run, error) {
@@ -129,11 +170,14 @@ func (p *place) launch(ctx context.Context, log *os.File) (*run, error) {
 	if err != nil {
 		return fail(err)
 	}
-	r := &run{place: p, api: api, id: p.id, pid: found.Container.State.Pid, said: make(chan struct{}), done: make(chan struct{})}
+	r := &run{place: p, api: api, id: p.id, pid: found.Container.State.Pid, said: make(chan struct{}), done: make(chan struct{}), settled: make(chan struct{})}
 	r.meter = newMeter(r.pid)
+	if r.hand = openHandle(r.pid, r.id); r.hand != nil {
+		go r.watch()
+	}
 	go func() {
 		defer stop()
-		r.await(following, wait)
+		how := r.await(following, wait)
 		// What it said last may still be on its way; a child of its own
 		// could hold the stream open for ever.
 		cut := time.AfterFunc(time.Second, attached.Close)
@@ -141,10 +185,14 @@ func (p *place) launch(ctx context.Context, log *os.File) (*run, error) {
 		cut.Stop()
 		attached.Close()
 		_ = log.Close() // the writes have told already
+		if r.hand != nil {
+			r.hand.close()
+		}
 		p.mu.Lock()
 		p.run = nil
 		p.mu.Unlock()
-		close(r.done)
+		r.end(how)
+		close(r.settled)
 		r.leave()
 	}()
 	go func() {
@@ -187,6 +235,7 @@ func (p *place) make(ctx context.Context) error {
 		},
 		HostConfigModifier: func(h *container.HostConfig) {
 			h.Mounts, h.PortBindings = mounts, bound
+			h.CPUShares = shares[p.component]
 			// The log is a file of ours. A second copy would cost the
 			// daemon as much as the first.
 			h.LogConfig = container.LogConfig{Type: "none"}
@@ -250,7 +299,7 @@ func (p *place) settle() {
 	r := p.run
 	p.mu.Unlock()
 	if r != nil {
-		<-r.done
+		<-r.settled
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/moby/moby/client"
@@ -19,39 +21,61 @@ type run struct {
 	id    string
 	pid   int // of its first process, as the daemon's machine counts
 	meter *meter
+	hand  *handle       // nil: only the daemon can reach it
 	said  chan struct{} // closed when all that it wrote is in the log
-	done  chan struct{}
-	exit  string
+
+	frozen  atomic.Bool // paused, by order
+	killed  atomic.Bool // by hand: no one need be asked how it ended
+	ending  sync.Once
+	done    chan struct{} // closed when it has ended
+	exit    string        // how, once done
+	settled chan struct{} // closed when the daemon knows it too, and could start it again
 
 	in     interior
 	ration ration // guarded by in.mu
 }
 
+// end notes how it ended. The first who knows says it.
+func (r *run) end(how string) {
+	r.ending.Do(func() {
+		r.exit = how
+		close(r.done)
+	})
+}
+
+// watch notes the end of a process that was killed by hand, without the
+// daemon.
+func (r *run) watch() {
+	if r.hand.await() == nil && r.killed.Load() {
+		r.end(killed)
+	}
+}
+
+const killed = "signal: killed"
+
 // requestLimit bounds one request to the daemon.
 const requestLimit = 20 * time.Second
 
-// await returns when the container has ended.
-func (r *run) await(ctx context.Context, wait client.ContainerWaitResult) {
+// await returns how the container ended, when it has.
+func (r *run) await(ctx context.Context, wait client.ContainerWaitResult) string {
 	var code int64
 	select {
 	case ended := <-wait.Result:
 		code = ended.StatusCode
 		if ended.Error != nil {
-			r.exit = ended.Error.Message
-			return
+			return ended.Error.Message
 		}
 	case err := <-wait.Error:
 		// The daemon went away, or the container was removed under us.
-		r.exit = err.Error()
-		return
+		return err.Error()
 	}
 	switch {
 	case code == 128+9 && r.outOfMemory(ctx):
-		r.exit = "signal: killed (out of memory)"
+		return killed + " (out of memory)"
 	case code == 128+9:
-		r.exit = "signal: killed"
+		return killed
 	default:
-		r.exit = fmt.Sprintf("exit status %d", code)
+		return fmt.Sprintf("exit status %d", code)
 	}
 }
 
@@ -75,11 +99,33 @@ func (r *run) Terminate() error {
 			return err
 		}
 	}
+	if r.hand != nil && r.hand.signal(r.place.spec.stop) == nil {
+		return nil
+	}
 	return r.signal(r.place.spec.stop)
 }
 
 // Kill ends it at once, paused or not.
 func (r *run) Kill() error {
+	// What is frozen does not die of a signal: only the daemon can thaw it.
+	if r.hand != nil && !r.frozen.Load() {
+		r.killed.Store(true)
+		if err := r.hand.signal("KILL"); err == nil {
+			time.AfterFunc(handLimit, func() {
+				_ = r.killByDaemon() // an error means that it has ended
+			})
+			return nil
+		}
+		r.killed.Store(false)
+	}
+	return r.killByDaemon()
+}
+
+// handLimit is how long what was killed by hand may live on, frozen by
+// somebody else, before the daemon is asked.
+const handLimit = 2 * time.Second
+
+func (r *run) killByDaemon() error {
 	err := r.signal("KILL")
 	if err == nil {
 		return nil
@@ -101,7 +147,11 @@ func (r *run) signal(name string) error {
 // Pause freezes every process of the container.
 func (r *run) Pause() error {
 	return r.ask("pause", func(ctx context.Context) error {
+		r.frozen.Store(true)
 		_, err := r.api.ContainerPause(ctx, r.id, client.ContainerPauseOptions{})
+		if err != nil {
+			r.frozen.Store(false)
+		}
 		return err
 	})
 }
@@ -113,6 +163,9 @@ func (r *run) Resume() error {
 	}
 	return r.ask("resume", func(ctx context.Context) error {
 		_, err := r.api.ContainerUnpause(ctx, r.id, client.ContainerUnpauseOptions{})
+		if err == nil {
+			r.frozen.Store(false)
+		}
 		return err
 	})
 }

@@ -35,6 +35,11 @@ type Runtime struct {
 	Log *slog.Logger
 }
 
+// startsAtOnce is how many containers are made and started at a time. It costs a
+// quarter of a second of processor time and more, most of it under one lock:
+// ten at once would all be late, and the system behind them.
+const startsAtOnce = 3
+
 // Name is "docker".
 func (Runtime) Name() string { return "docker" }
 
@@ -47,11 +52,14 @@ func (r Runtime) Boot(ctx context.Context, cfg system.Config) (system.Fleet, err
 	if r.Progress == nil {
 		r.Progress = func(string) {}
 	}
+	if err := supports(cfg, nil); err != nil {
+		return nil, fmt.Errorf("%w: take --runtime local", err)
+	}
 	e, err := connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	f := &fleet{rt: r, cfg: cfg, engine: e, places: map[string]*place{}}
+	f := &fleet{rt: r, cfg: cfg, engine: e, places: map[string]*place{}, starting: make(chan struct{}, startsAtOnce)}
 	if err := f.prepare(ctx); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -60,12 +68,21 @@ func (r Runtime) Boot(ctx context.Context, cfg system.Config) (system.Fleet, err
 
 // prepare does all that a fleet needs before its first start.
 func (f *fleet) prepare(ctx context.Context) error {
-	if err := Sweep(ctx); err != nil {
+	if _, _, err := f.engine.removeStacks(ctx, abandoned); err != nil {
 		f.rt.Log.Warn("sweep what dead stacks left", "error", err)
 	}
 	if err := f.findImages(ctx); err != nil {
 		return err
 	}
+	if err := f.found(ctx, system.Components()...); err != nil {
+		return err
+	}
+	return f.furnish(ctx)
+}
+
+// found makes what every place needs, a name, a reaper and a network, and the
+// places of the components that are named.
+func (f *fleet) found(ctx context.Context, components ...system.Component) error {
 	var err error
 	if f.claim, err = claimStack(); err != nil {
 		return err
@@ -73,13 +90,14 @@ func (f *fleet) prepare(ctx context.Context) error {
 	if f.reaper, err = startReaper(f.rt.Reaper, f.claim.id); err != nil {
 		return fmt.Errorf("start the reaper: %w", err)
 	}
+	f.goneFirst = goFirst()
 	if err := f.makeNetwork(ctx); err != nil {
 		return err
 	}
-	for _, c := range system.Components() {
+	for _, c := range components {
 		if err := f.reserve(c); err != nil {
 			return fmt.Errorf("%s: %w", c, err)
 		}
 	}
-	return f.furnish(ctx)
+	return nil
 }

@@ -87,15 +87,8 @@ func layer(program []byte) []byte {
 // binary returns the path of this program for Linux on arch, static: as it
 // was named, as it runs, or built anew.
 func (e *engine) binary(ctx context.Context, named, arch string, progress func(string)) (string, error) {
-	if named != "" {
-		return named, static(named, arch)
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	if static(self, arch) == nil && isOrdbench() {
-		return self, nil
+	if path, err := ready(named, arch); err == nil || named != "" {
+		return path, err
 	}
 	progress("building this program for Linux on " + arch)
 	dir, err := stateDir("build")
@@ -103,12 +96,29 @@ func (e *engine) binary(ctx context.Context, named, arch string, progress func(s
 		return "", err
 	}
 	out := filepath.Join(dir, "ordbench-linux-"+arch)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", out, mainPackage)
+	half := fmt.Sprintf("%s.%d", out, os.Getpid()) // two may build at once
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", half, mainPackage)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("this binary is not a static one for Linux on %s, and building one: %w\n%s\nBuild ordbench with `make build`, or name such a binary with --system-binary", arch, err, bytes.TrimSpace(text))
 	}
-	return out, nil
+	return out, os.Rename(half, out)
+}
+
+// ready returns the path of this program for Linux on arch where it need not
+// be built.
+func ready(named, arch string) (string, error) {
+	if named != "" {
+		return named, static(named, arch)
+	}
+	self, err := os.Executable()
+	if err == nil && !isOrdbench() {
+		err = errors.New("this process is not ordbench")
+	}
+	if err == nil {
+		err = static(self, arch)
+	}
+	return self, err
 }
 
 // machines are the architectures as Go and as ELF call them.

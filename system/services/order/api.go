@@ -24,7 +24,7 @@ import (
 type api struct {
 	book    *book
 	publish func(store.Message) // sends an event that is in no outbox; nil with the outbox on
-	chain   *chain              // brings an order to its end before it is answered; nil: events do
+	inline  inline              // brings an order to its end before it is answered; nil: events do
 	metrics *metrics
 	log     *slog.Logger
 }
@@ -81,7 +81,7 @@ func (a *api) place(w http.ResponseWriter, r *http.Request) {
 		if a.publish != nil {
 			a.publish(placed.event)
 		}
-		if a.chain != nil {
+		if a.inline != nil {
 			a.finish(w, r, placed)
 			return
 		}
@@ -139,7 +139,7 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("X-Refused-By", "deadline")
 		endpoint.NewProblem(http.StatusServiceUnavailable, "deadline", "there was no time left to begin").Write(w)
 	case errors.Is(err, context.Canceled):
-		// The client hung up: nobody reads an answer.
+		endpoint.HangUp()
 	default:
 		a.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 		endpoint.NewProblem(http.StatusInternalServerError, "database", "the order database does not answer").Write(w)

@@ -17,7 +17,7 @@ import (
 
 // schema of the order database, beside the store's outbox and inbox. The
 // index finds what is in flight without reading all that is done.
-var schema = []string{
+var schema = append([]string{
 	`CREATE TABLE IF NOT EXISTS orders (
 		id              TEXT PRIMARY KEY,
 		idempotency_key TEXT NOT NULL UNIQUE,
@@ -32,7 +32,7 @@ var schema = []string{
 	)`,
 	`CREATE INDEX IF NOT EXISTS orders_pending ON orders (id) WHERE status = 'PENDING'`,
 	`CREATE INDEX IF NOT EXISTS orders_customer ON orders (user_id, id)`,
-}
+}, decisionSchema...)
 
 const (
 	insertOrder = `INSERT INTO orders
