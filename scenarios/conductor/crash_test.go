@@ -18,6 +18,7 @@ import (
 	"github.com/ordbench/ordbench/reports"
 	"github.com/ordbench/ordbench/reports/check"
 	"github.com/ordbench/ordbench/system"
+	"github.com/ordbench/ordbench/system/events"
 	"github.com/ordbench/ordbench/system/failpoint"
 	"github.com/ordbench/ordbench/system/runtime/local"
 	"github.com/ordbench/ordbench/system/store/storetest"
@@ -65,6 +66,38 @@ func TestTheBooksBalanceWhateverStepOfTwoPhasesAServiceDiesAt(t *testing.T) {
 	})
 	stop()
 	s.wantBalance(t)
+}
+
+// Without a death the books of calls in line balance too: what is judged there
+// is not judged by events.
+func TestTheBooksOfCallsInLineBalance(t *testing.T) {
+	s := bootForCrashes(t, func(cfg *system.Config) { cfg.Coupling = system.CouplingSync })
+	for n := range 40 {
+		s.orderOne(soon(t), fmt.Sprint("key-", n), n)
+	}
+	s.wantBalance(t)
+}
+
+// A participant that never keeps its promise is seen: nothing moves any more,
+// and the order that its customer was told of is not everywhere.
+func TestAPromiseThatIsNeverKeptShows(t *testing.T) {
+	server := storetest.Private(t)
+	s := bootForCrashes(t, func(cfg *system.Config) {
+		cfg.Consistency, cfg.Database.URL = system.Consistency2PC, server.URL()
+		cfg.Payment.Decline = 0
+	})
+	ctx := soon(t)
+	if err := s.stack.Arm(ctx, "inventory-0", "inventory.2pc.before-commit", failpoint.Plan{Action: failpoint.Error}); err != nil {
+		t.Fatal(err)
+	}
+	s.orderOne(ctx, "key", 0)
+	broken := map[string]bool{}
+	for _, i := range s.judge(t).Invariants {
+		broken[i.ID] = i.Outcome == reports.Broken
+	}
+	if !broken[reports.NothingInDoubt] || !broken[reports.StatusValid] {
+		t.Errorf("broken are %v, want what is in doubt, and the status of an order without stock", broken)
+	}
 }
 
 // The same deaths are seen where the pattern is off that makes them harmless.
@@ -126,7 +159,7 @@ func (s *crashes) order(t *testing.T) (stop func()) {
 	for customer := range 3 {
 		gone.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
-				s.orderOne(ctx, fmt.Sprintf("key-%d-%d", customer, n), fmt.Sprintf("user-%d", n))
+				s.orderOne(ctx, fmt.Sprintf("key-%d-%d", customer, n), 3*n+customer)
 				select {
 				case <-time.After(20 * time.Millisecond):
 				case <-ctx.Done():
@@ -139,10 +172,12 @@ func (s *crashes) order(t *testing.T) (stop func()) {
 	return stop
 }
 
-func (s *crashes) orderOne(ctx context.Context, key, user string) {
+// orderOne places the n-th order. Different orders are of different articles, so
+// that one which is in doubt holds up few others.
+func (s *crashes) orderOne(ctx context.Context, key string, n int) {
 	a := loadgen.Attempt{Key: key, Certainty: loadgen.Unknown}
 	for ctx.Err() == nil && a.OrderID == "" {
-		if a.OrderID = s.post(ctx, key, user); a.OrderID == "" {
+		if a.OrderID = s.post(ctx, key, n); a.OrderID == "" {
 			select {
 			case <-time.After(10 * time.Millisecond):
 			case <-ctx.Done():
@@ -159,8 +194,9 @@ func (s *crashes) orderOne(ctx context.Context, key, user string) {
 }
 
 // post returns the id of an accepted order.
-func (s *crashes) post(ctx context.Context, key, user string) (id string) {
-	body := fmt.Sprintf(`{"user_id":%q,"total":12.50,"items":[{"sku":"sku-0001","quantity":1},{"sku":"sku-0002","quantity":2}]}`, user)
+func (s *crashes) post(ctx context.Context, key string, n int) (id string) {
+	body := fmt.Sprintf(`{"user_id":"user-%d","total":12.50,"items":[{"sku":%q,"quantity":1},{"sku":%q,"quantity":2}]}`,
+		n, events.SKU(1+n%500), events.SKU(501+n%499))
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.stack.URL()+"/orders", bytes.NewReader([]byte(body)))
 	if err != nil {
 		return ""

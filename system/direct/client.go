@@ -1,6 +1,8 @@
 // Package direct is what services say to each other without a broker between
 // them: one event goes in by HTTP, and what it led to comes back as the
 // answer. Call Handler on the side that is asked and Client.Tell on the other.
+// A transaction over several services is asked for in the same way: Serve a
+// Participant on the one side, and Prepare, Commit and Abort it on the other.
 //
 // The invariant: Tell says for certain that an event had no effect only where
 // that is so. All else that goes wrong is ErrUnknown.

@@ -17,7 +17,7 @@ func twoPhase(s *stack) {
 	s.inventory.Direct, s.payment.Direct = false, false
 	s.inventory.TwoPhase, s.payment.TwoPhase = true, true
 	s.order.Partners.TwoPhase = true
-	s.order.Partners.Timeout = 3 * time.Second
+	s.order.Partners.Timeout = 2 * time.Second
 }
 
 // wantWhole holds the books of all services against each other: an order is

@@ -26,6 +26,17 @@ func openBranches(t *testing.T, path, participant string) *Branches {
 	return b
 }
 
+// rowsOnServer is a database with a table to write to.
+func rowsOnServer(t *testing.T) (path string, db *DB) {
+	t.Helper()
+	path = storetest.Path(t, storetest.PostgreSQL)
+	db = openAt(t, path)
+	if err := db.Migrate(t.Context(), `CREATE TABLE rows (name TEXT PRIMARY KEY)`); err != nil {
+		t.Fatal(err)
+	}
+	return path, db
+}
+
 // add is a write of one row.
 func add(name string) func(*Tx) error {
 	return func(tx *Tx) error { return tx.Defer(`INSERT INTO rows (name) VALUES (?)`, name) }
@@ -33,11 +44,7 @@ func add(name string) func(*Tx) error {
 
 func TestABranchStandsOnlyOnceItIsCommitted(t *testing.T) {
 	ctx := t.Context()
-	path := storetest.Path(t, storetest.PostgreSQL)
-	db := openAt(t, path)
-	if err := db.Migrate(ctx, `CREATE TABLE rows (name TEXT PRIMARY KEY)`); err != nil {
-		t.Fatal(err)
-	}
+	path, db := rowsOnServer(t)
 	b := openBranches(t, path, "a")
 	wantNames := func(want int) {
 		t.Helper()
@@ -85,11 +92,7 @@ func TestABranchStandsOnlyOnceItIsCommitted(t *testing.T) {
 // his own time is over; and those who wait keep nobody from ending it.
 func TestABranchKeepsItsRows(t *testing.T) {
 	ctx := t.Context()
-	path := storetest.Path(t, storetest.PostgreSQL)
-	db := openAt(t, path)
-	if err := db.Migrate(ctx, `CREATE TABLE rows (name TEXT PRIMARY KEY)`); err != nil {
-		t.Fatal(err)
-	}
+	path, _ := rowsOnServer(t)
 	b := openBranches(t, path, "a")
 	if err := b.Prepare(ctx, "first", add("x")); err != nil {
 		t.Fatal(err)

@@ -301,3 +301,19 @@ func (b *book) park(ctx context.Context, ids []string, now time.Time) (parked in
 	}
 	return parked, nil
 }
+
+// leased has do done by one of all replicas at a time, until ctx ends: whoever
+// has lost the lease waits for it again.
+func (b *book) leased(ctx context.Context, name string, do func(context.Context)) error {
+	for {
+		held, release, err := b.db.Lease(ctx, name)
+		if err != nil {
+			return err
+		}
+		do(held)
+		release()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"log/slog"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,23 +26,12 @@ const (
 type recovery struct {
 	*coordinator
 	ended counter
-	log   *slog.Logger
 }
 
 // run looks until ctx ends. Of all replicas one does; that another's decision
 // comes first is well, whoever is second learns it.
 func (r *recovery) run(ctx context.Context) error {
-	for {
-		held, release, err := r.book.db.Lease(ctx, "recovery")
-		if err != nil {
-			return err
-		}
-		r.watch(held)
-		release()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
+	return r.book.leased(ctx, "recovery", r.watch)
 }
 
 func (r *recovery) watch(ctx context.Context) {

@@ -118,7 +118,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	front := []lifecycle.Task{serve, consume}
 	switch {
 	case coordinator != nil:
-		recovery := &recovery{coordinator: coordinator, ended: metrics.recovered, log: log}
+		recovery := &recovery{coordinator: coordinator, ended: metrics.recovered}
 		front = append(front, recovery.run)
 	case cfg.StuckAfter > 0:
 		reaper := &reaper{book: book, limit: cfg.StuckAfter, parked: metrics.moved.WithLabelValues(string(Parked)), log: log}
