@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -36,7 +37,7 @@ func (b *bench) stall() error {
 			rows []*stalling
 			all  sync.WaitGroup
 		)
-		for _, law := range []string{"constant", "ramp", "poisson", "spike"} {
+		for _, law := range strings.Split(b.laws, ",") {
 			for _, n := range []int{2500, 32} {
 				r := &stalling{job: job{Law: law, Rate: stallRate, For: stallRun, Conns: n, Workload: "post"}}
 				begin := time.Duration(len(rows)) * stagger
