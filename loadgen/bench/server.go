@@ -147,8 +147,9 @@ func (s *server) turn() error {
 	return nil
 }
 
+// accept takes a few: whoever came first is served before all are accepted.
 func (s *server) accept() {
-	for {
+	for range 16 {
 		fd, _, err := unix.Accept4(s.listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		if err != nil {
 			return
