@@ -41,8 +41,25 @@ type Traffic struct {
 	Connections int                // the most that are open at once
 	Timeout     time.Duration      // of one attempt, from when it was due
 	MaxSlip     time.Duration      // how late the generator itself may be at p99 before it, not the system, is measured
+	Measure     string             // MeasureAll or MeasureBooks
 	Mix         map[string]float64 // operation to its share of the arrivals; the shares add up to 1
+	Retry       Retry
 	Phases      []Phase
+}
+
+// What a run says, and so what makes it inconclusive. One that measures only
+// its books is judged although the generator was the limit: that changes how
+// much was asked and when, not what is true of what was asked.
+const (
+	MeasureAll   = "all"
+	MeasureBooks = "books"
+)
+
+// Retry is how often a customer asks again, under the same key, who does not
+// know what became of an order.
+type Retry struct {
+	Tries int           // in all; 1: never again
+	After time.Duration // from the end of a try to the next
 }
 
 // The arrival laws of a phase.
@@ -171,7 +188,9 @@ func defaults() *Scenario {
 			Connections: 256,
 			Timeout:     5 * time.Second,
 			MaxSlip:     50 * time.Millisecond,
+			Measure:     MeasureAll,
 			Mix:         map[string]float64{"place_order": 0.8, "read_order": 0.2},
+			Retry:       Retry{Tries: 1, After: 100 * time.Millisecond},
 		},
 	}
 }

@@ -2,7 +2,9 @@ package scenarios
 
 import (
 	"net"
+	"net/url"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/ordbench/ordbench/loadgen"
@@ -51,17 +53,20 @@ func systemKeys(c *system.Config) object {
 			{"inventory", object{of: "system.inventory", fields: []field{
 				{"replicas", span{&c.Inventory.MinReplicas, &c.Inventory.MaxReplicas, replicas}, false},
 				{"work", duration(&c.Inventory.Work, 0, time.Minute), false},
+				{"concurrency", whole(&c.Inventory.Concurrency, 1, system.MaxConcurrency), false},
 				{"skus", whole(&c.Inventory.SKUs, 1, 1_000_000), false},
 				{"stock", whole(&c.Inventory.Stock, 0, 1<<40), false},
 			}}, false},
 			{"payment", object{of: "system.payment", fields: []field{
 				{"replicas", whole(&c.Payment.Replicas, 1, replicas), false},
 				{"work", duration(&c.Payment.Work, 0, time.Minute), false},
+				{"concurrency", whole(&c.Payment.Concurrency, 1, system.MaxConcurrency), false},
 				{"decline", share(&c.Payment.Decline), false},
 				{"timeout", share(&c.Payment.Timeout), false},
 			}}, false},
 			{"notification", object{of: "system.notification", fields: []field{
 				{"replicas", whole(&c.Notification.Replicas, 1, replicas), false},
+				{"concurrency", whole(&c.Notification.Concurrency, 1, system.MaxConcurrency), false},
 			}}, false},
 			{"scaling", object{of: "system.scaling", fields: []field{
 				{"by", oneOf(&c.Scaling.By, []string{system.ScaleByLag, system.ScaleByNone}, "cpu"), false},
@@ -73,7 +78,11 @@ func systemKeys(c *system.Config) object {
 			{"broker", object{of: "system.broker", flow: true, fields: []field{
 				{"replicas", brokers(&c.Broker.Replicas), false},
 			}}, false},
+			{"database", object{of: "system.database", flow: true, fields: []field{
+				{"url", optional{databaseURL(&c.Database.URL), func() bool { return c.Database.URL == "" }}, false},
+			}}, false},
 			{"images", imageKeys(&c.Images), false},
+			{"consistency", oneOf(&c.Consistency, []string{system.ConsistencySaga, system.Consistency2PC}), false},
 			{"coupling", oneOf(&c.Coupling, []string{system.CouplingAsync, system.CouplingSync}), false},
 			{"tracing", object{of: "system.tracing", flow: true, fields: []field{
 				{"sample", share(&c.Tracing.Sample), false},
@@ -84,6 +93,7 @@ func systemKeys(c *system.Config) object {
 				fields: []field{
 					{"outbox", onOff(&c.Patterns.Outbox), false},
 					{"inbox", onOff(&c.Patterns.Inbox), false},
+					{"idempotency", onOff(&c.Patterns.Idempotency), false},
 					{"breaker", onOff(&c.Patterns.Breaker), false},
 					{"tracing", onOff(&c.Patterns.Tracing), false},
 					{"dead_letters", onOff(&c.Patterns.DeadLetters), false},
@@ -114,6 +124,24 @@ func imageKeys(c *system.ImagesConfig) rule {
 	}}
 }
 
+// databaseURL is a PostgreSQL server that is there already. A password would
+// stand in results and on command lines.
+func databaseURL(to *string) value {
+	v := words(to)
+	v.set = func(s string) *wrong {
+		u, err := url.Parse(s)
+		switch {
+		case err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Host == "":
+			return wrongf("write postgres://user@127.0.0.1:5432/postgres", "not the URL of a PostgreSQL server")
+		case strings.Contains(u.User.String(), ":") || u.Query().Has("password"):
+			return wrongf("put it into PGPASSWORD or a password file", "the URL has a password in it")
+		}
+		*to = s
+		return nil
+	}
+	return v
+}
+
 // brokers is one broker, or a cluster that survives the death of its leader.
 func brokers(to *int) value {
 	v := whole(to, 1, 3)
@@ -136,7 +164,12 @@ func trafficKeys(t *Traffic) object {
 		{"connections", whole(&t.Connections, 1, 100_000), false},
 		{"timeout", duration(&t.Timeout, time.Millisecond, time.Minute), false},
 		{"max_slip", duration(&t.MaxSlip, time.Millisecond, time.Minute), false},
+		{"measure", oneOf(&t.Measure, []string{MeasureAll, MeasureBooks}), false},
 		{"mix", mix{&t.Mix}, false},
+		{"retry", object{of: "traffic.retry", flow: true, fields: []field{
+			{"tries", whole(&t.Retry.Tries, 1, 100), false},
+			{"after", duration(&t.Retry.After, 0, time.Minute), false},
+		}}, false},
 		{"phases", listOf[Phase]{to: &t.Phases, want: "a list of phases", item: phaseKeys}, true},
 	}}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/ordbench/ordbench/system/events"
 )
 
-// bookkeepers are the components that keep a database.
-var bookkeepers = []Component{Order, Inventory, Payment, Notification}
+// Bookkeepers are the components that keep a database.
+func Bookkeepers() []Component { return []Component{Order, Inventory, Payment, Notification} }
 
 // Undecodable is the type that Audit gives a message that is no event.
 const Undecodable = "undecodable"
@@ -46,6 +46,7 @@ func (s *Stack) Audit(ctx context.Context, a Auditor) error {
 		func() error { return book(Payment) },
 		func() error { return topic(events.InventoryTopic) },
 		func() error { return book(Inventory) },
+		func() error { return topic(events.CancellationsTopic) },
 		func() error { return topic(events.OrdersTopic) },
 		func() error { return book(Order) },
 		func() error { return s.auditDead(ctx, a) }, // last: they excuse what did not happen
@@ -123,6 +124,11 @@ func (s *Stack) auditBook(ctx context.Context, c Component, a Auditor) error {
 	if err := auditInbox(ctx, tx, a); err != nil {
 		return err
 	}
+	if s.cfg.Consistency == Consistency2PC {
+		if err := auditInDoubt(ctx, tx, c, a); err != nil {
+			return err
+		}
+	}
 	return auditOutbox(ctx, tx, c, a)
 }
 
@@ -136,13 +142,44 @@ func auditInbox(ctx context.Context, tx *sql.Tx, a Auditor) error {
 	})
 }
 
+// auditInDoubt reads what is promised and not ended: the branches of a
+// database, and the decisions that somebody was not told of.
+func auditInDoubt(ctx context.Context, tx *sql.Tx, c Component, a Auditor) error {
+	for what, query := range inDoubt(c) {
+		err := each(ctx, tx, query, func(scan func(...any) error) error {
+			r := InDoubtRow{Owner: string(c), What: what}
+			if err := scan(&r.Name); err != nil {
+				return err
+			}
+			return a.InDoubt(r)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inDoubt are the queries for what is in doubt in the database of c, by what
+// they find.
+func inDoubt(c Component) map[string]string {
+	queries := map[string]string{"prepared": `SELECT gid FROM pg_prepared_xacts WHERE database = current_database() ORDER BY prepared`}
+	switch c {
+	case Order:
+		queries["decided, and not told to all"] = `SELECT order_id FROM decisions WHERE settled_at IS NULL ORDER BY decided_at`
+	case Payment:
+		queries["money held"] = `SELECT order_id FROM provider_charges WHERE outcome = 'held' ORDER BY at`
+	}
+	return queries
+}
+
 func auditOrders(ctx context.Context, tx *sql.Tx, a Auditor) error {
-	return each(ctx, tx, `SELECT id, idempotency_key, user_id, status, version, created_at, updated_at FROM orders`,
+	return each(ctx, tx, `SELECT id, coalesce(unused_key, idempotency_key), user_id, status, version, cancelled_at IS NOT NULL, created_at, updated_at FROM orders`,
 		func(scan func(...any) error) error {
 			var r OrderRow
 			var key sql.NullString
 			var created, updated int64
-			if err := scan(&r.ID, &key, &r.UserID, &r.Status, &r.Version, &created, &updated); err != nil {
+			if err := scan(&r.ID, &key, &r.UserID, &r.Status, &r.Version, &r.Cancelled, &created, &updated); err != nil {
 				return err
 			}
 			r.Key, r.CreatedAt, r.UpdatedAt = key.String, time.UnixMicro(created), time.UnixMicro(updated)

@@ -15,6 +15,7 @@ type Auditor interface {
 	Event(EventRow) error
 	Inbox(InboxRow) error
 	DeadLetter(DeadLetter) error
+	InDoubt(InDoubtRow) error
 }
 
 // OrderRow is one row of the order database.
@@ -24,6 +25,7 @@ type OrderRow struct {
 	UserID    string
 	Status    string // PENDING, CONFIRMED, REJECTED, CANCELLED, PARKED
 	Version   int
+	Cancelled bool // by its customer, at UpdatedAt
 	CreatedAt time.Time
 	UpdatedAt time.Time
 }
@@ -34,7 +36,7 @@ type MovementRow struct {
 	OrderID  string
 	EventID  string // the event that caused it
 	SKU      string
-	Kind     string // reserve, release, sell, reject (quantity 0: nothing was kept)
+	Kind     string // reserve, release, sell, return, reject (quantity 0: nothing was kept)
 	Quantity int64
 	At       time.Time
 }
@@ -50,7 +52,7 @@ type StockRow struct {
 type ChargeRow struct {
 	OrderID string
 	Key     string // what it was asked under
-	Outcome string // captured, declined
+	Outcome string // captured, declined, refunded; in two-phase commit held and voided too
 	Cents   int64
 	At      time.Time
 }
@@ -69,7 +71,7 @@ type EntryRow struct {
 type NotificationRow struct {
 	OrderID string
 	UserID  string
-	Kind    string // confirmed, rejected, cancelled
+	Kind    string // confirmed, rejected, cancelled, refunded
 	EventID string // the event that caused it
 	At      time.Time
 }
@@ -87,6 +89,14 @@ type OutboxRow struct {
 type InboxRow struct {
 	Group string
 	Seen  uint64
+}
+
+// InDoubtRow is a part of a transaction over several services that waits for its
+// end. There are such only in two-phase commit.
+type InDoubtRow struct {
+	Owner string // component
+	What  string // what about it is in doubt, for people
+	Name  string // of the order, or of the server's prepared transaction
 }
 
 // EventRow is one message found in a topic.

@@ -131,7 +131,7 @@ func (r *run) trace(ctx context.Context, cfg *system.Config) (*Collector, error)
 	_, _ = r.ways.buf.WriteString(traces.WaysHeader()) // Flush says what went wrong
 	r.traces = traces.NewBook(traces.Options{
 		Slowest: slowestOrders, Sample: cfg.Tracing.Sample, Ways: r.ways.buf,
-		Inline: cfg.Coupling == system.CouplingSync,
+		Inline: cfg.Inline(),
 	})
 	return Collect(ctx, cfg, r.traces, r.Endpoint)
 }
@@ -188,7 +188,11 @@ type tracedOrders struct {
 
 func (t tracedOrders) Order(row system.OrderRow) error {
 	if t.book != nil {
-		t.book.Order(row.ID, row.Status)
+		status := row.Status
+		if row.Cancelled { // in a trace of its own: in the order's, whatever came of it until then
+			status = ""
+		}
+		t.book.Order(row.ID, status)
 	}
 	return t.Auditor.Order(row)
 }

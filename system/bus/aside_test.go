@@ -177,12 +177,34 @@ func TestWaitingCommitsNothingAboveWhatIsOpen(t *testing.T) {
 		if len(got) != len(step.due) || len(got) > 0 && got[0] != step.due[0] {
 			t.Errorf("after %s %v are due, want %v", step.at, got, step.due)
 		}
-		w.finish(batch, p)
+		w.open.finish(batch, p)
 		if p["t"][1] != step.want {
 			t.Errorf("after %s the next offset is %d, want %d", step.at, p["t"][1], step.want)
 		}
 	}
 	if _, some := w.next(now); some || len(w.open[place{"t", 1}].done) != 0 {
 		t.Errorf("something is left: %+v", w)
+	}
+}
+
+func TestWithoutBackoffAMessageIsDueAtOnce(t *testing.T) {
+	now := time.UnixMicro(1_000_000)
+	a := AsideOf("group", nil, AsidePoints{}).withDefaults()
+	due := func(hasty bool) (latest int64) {
+		for range 100 { // it is drawn
+			m := a.next("group", failure{Message{Topic: "orders"}, errUnlucky}, now, hasty)
+			at, err := strconv.ParseInt(m.Header(HeaderDue), 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			latest = max(latest, at)
+		}
+		return latest
+	}
+	if at := due(true); at != now.UnixMicro() {
+		t.Errorf("due %d us after it failed, want at once", at-now.UnixMicro())
+	}
+	if at := due(false); at <= now.UnixMicro() || at > now.Add(a.Base).UnixMicro() {
+		t.Errorf("with backoff due %d us after it failed, want up to %s", at-now.UnixMicro(), a.Base)
 	}
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/ordbench/ordbench/system/services/notification"
 	"github.com/ordbench/ordbench/system/services/order"
 	"github.com/ordbench/ordbench/system/services/payment"
+	"github.com/ordbench/ordbench/system/store"
 	"github.com/ordbench/ordbench/system/store/storetest"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
@@ -40,6 +41,10 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		return
+	}
+	if where := os.Getenv(relayEnv); where != "" {
+		fmt.Fprintln(os.Stderr, relayForEver(where))
+		os.Exit(1)
 	}
 	os.Exit(storetest.Main(m))
 }
@@ -67,6 +72,8 @@ type stack struct {
 	payment       payment.Config
 	notification  notification.Config
 	separateOrder bool // in a process of its own, which can be killed
+
+	books map[string]*store.DB // that the test has opened, by their paths
 
 	orders, inventories, payments, notifications *replica
 }
@@ -97,7 +104,7 @@ func prepareOn(t testing.TB, kind string) *stack {
 		order: order.Config{
 			Replica: "order-0", Listen: reserve(t), Admin: reserve(t), Brokers: c.ListenAddrs(),
 			Database: storetest.Path(t, kind), Partitions: 8,
-			Outbox: true, Inbox: true, DeadLetters: true, Backoff: true, Grace: 10 * time.Second,
+			Outbox: true, Inbox: true, Idempotency: true, DeadLetters: true, Backoff: true, Grace: 10 * time.Second,
 		},
 		inventory: inventory.Config{
 			Replica: "inventory-0", Listen: reserve(t), Admin: reserve(t), Brokers: c.ListenAddrs(),

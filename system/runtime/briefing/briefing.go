@@ -27,7 +27,7 @@ type Site struct {
 	Cache       string
 	Orders      []string
 	Inventories []string
-	// Payments and Notifications are called only where coupling is sync.
+	// Payments and Notifications are called only in line.
 	Payments, Notifications []string
 	// Database is the database of a service, a file or a postgres:// URL.
 	Database func(system.Component) string
@@ -95,7 +95,7 @@ const partnerTimeout = 4
 
 // partners are whom the order service calls, if it does.
 func (s Site) partners(cfg system.Config) *order.Partners {
-	if cfg.Coupling != system.CouplingSync {
+	if !cfg.Inline() {
 		return nil
 	}
 	return &order.Partners{
@@ -103,6 +103,7 @@ func (s Site) partners(cfg system.Config) *order.Partners {
 		Payments:      s.Payments,
 		Notifications: s.Notifications,
 		Timeout:       cfg.Gateway.Timeout / partnerTimeout,
+		TwoPhase:      cfg.Consistency == system.Consistency2PC,
 	}
 }
 
@@ -110,6 +111,7 @@ func (s Site) partners(cfg system.Config) *order.Partners {
 // addresses of r.
 func Of(cfg system.Config, r system.Replica, at Site) any {
 	tracing := at.tracing(cfg)
+	direct := cfg.Inline() && cfg.Consistency != system.Consistency2PC // participants are not told of events
 	switch r.Component {
 	case system.Order:
 		return order.Config{
@@ -119,6 +121,7 @@ func Of(cfg system.Config, r system.Replica, at Site) any {
 			Partitions:  cfg.Scaling.Partitions,
 			Outbox:      cfg.Patterns.Outbox,
 			Inbox:       cfg.Patterns.Inbox,
+			Idempotency: cfg.Patterns.Idempotency,
 			DeadLetters: cfg.Patterns.DeadLetters,
 			Backoff:     cfg.Patterns.Backoff,
 			StuckAfter:  cfg.Order.StuckAfter,
@@ -132,9 +135,11 @@ func Of(cfg system.Config, r system.Replica, at Site) any {
 			Replica: r.Name, Listen: r.Addr, Admin: r.Admin,
 			Brokers:     at.Brokers,
 			Database:    at.Database(r.Component),
-			Direct:      cfg.Coupling == system.CouplingSync,
+			Direct:      direct,
+			TwoPhase:    cfg.Consistency == system.Consistency2PC,
 			Partitions:  cfg.Scaling.Partitions,
 			Work:        cfg.Inventory.Work,
+			Concurrency: cfg.Inventory.Concurrency,
 			Inbox:       cfg.Patterns.Inbox,
 			DeadLetters: cfg.Patterns.DeadLetters,
 			Backoff:     cfg.Patterns.Backoff,
@@ -149,8 +154,10 @@ func Of(cfg system.Config, r system.Replica, at Site) any {
 			Replica: r.Name, Listen: r.Addr, Admin: r.Admin,
 			Brokers:     at.Brokers,
 			Database:    at.Database(r.Component),
-			Direct:      cfg.Coupling == system.CouplingSync,
+			Direct:      direct,
+			TwoPhase:    cfg.Consistency == system.Consistency2PC,
 			Partitions:  cfg.Scaling.Partitions,
+			Concurrency: cfg.Payment.Concurrency,
 			Inbox:       cfg.Patterns.Inbox,
 			DeadLetters: cfg.Patterns.DeadLetters,
 			Backoff:     cfg.Patterns.Backoff,
@@ -169,8 +176,9 @@ func Of(cfg system.Config, r system.Replica, at Site) any {
 			Replica: r.Name, Listen: r.Addr, Admin: r.Admin,
 			Brokers:     at.Brokers,
 			Database:    at.Database(r.Component),
-			Direct:      cfg.Coupling == system.CouplingSync,
+			Direct:      cfg.Inline(),
 			Partitions:  cfg.Scaling.Partitions,
+			Concurrency: cfg.Notification.Concurrency,
 			Inbox:       cfg.Patterns.Inbox,
 			DeadLetters: cfg.Patterns.DeadLetters,
 			Backoff:     cfg.Patterns.Backoff,

@@ -1,9 +1,11 @@
-// Package gateway is the edge of the order system: Run serves the three
+// Package gateway is the edge of the order system: Run serves the
 // routes of Config.Listen and forwards them to the order and the inventory
 // service.
 //
 //	POST /orders       to order, with an Idempotency-Key if the client has none
+//	GET  /orders       to order
 //	GET  /orders/{id}  to order
+//	POST /orders/{id}/cancel  to order
 //	GET  /stock/{sku}  to inventory
 //	GET  /openapi.json the OpenAPI document, for everybody
 //
@@ -155,10 +157,11 @@ func (g *gateway) handler(requests *telemetry.Requests) http.Handler {
 	}
 	route("/orders", "GET, HEAD, POST", g.order, http.MethodGet, http.MethodPost)
 	route("/orders/{id}", "GET, HEAD", g.order, http.MethodGet)
+	route("/orders/{id}/cancel", "POST", g.order, http.MethodPost)
 	route("/stock/{sku}", "GET, HEAD", g.inventory, http.MethodGet)
 	mux.Handle("GET /openapi.json", requests.Route("GET /openapi.json", http.HandlerFunc(describe)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		endpoint.NewProblem(http.StatusNotFound, "route", "try POST /orders, GET /orders/{id} or GET /stock/{sku}").Write(w)
+		endpoint.NewProblem(http.StatusNotFound, "route", "try POST /orders, GET /orders/{id}, POST /orders/{id}/cancel or GET /stock/{sku}").Write(w)
 	})
 	return mux
 }
@@ -172,6 +175,13 @@ func (g *gateway) forwardTo(u *upstream) http.Handler {
 			w.Header().Set("Connection", "close")
 			g.reject(w, r, client, "", &rejection{status: http.StatusRequestHeaderFieldsTooLarge, name: "headers",
 				detail: fmt.Sprintf("more than %d header fields", g.limits.headers)})
+			return
+		}
+		// What has no chance is refused before a signature is checked, the
+		// cache is asked or a body is read. Knowing the caller could only
+		// lower its urgency.
+		if u.pool.Refuses(urgency(r, pki.Caller{})) {
+			g.explain(w, r, u, resilience.ErrFull)
 			return
 		}
 		caller, no := g.authenticate(w, r)
