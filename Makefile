@@ -40,7 +40,7 @@ bench: ## run the benchmarks
 bench-pipeline: build ## what the whole local stack sustains; it wants a quiet machine
 	bin/ordbench run -q scenarios/bench/pipeline.yaml
 
-bench-load: ## the load engine beside wrk, hey, oha and k6, what of them is installed; it wants a quiet machine
+bench-load: ## the load engine beside wrk, hey, oha and k6, what of them is installed; ten minutes of a quiet machine, or ARGS="-only cost"
 	$(GO) build -o bin/bench-load ./loadgen/bench
 	bin/bench-load $(ARGS)
 

@@ -64,7 +64,7 @@ func definitions() []Definition {
 		kill, stop, pause, resume, restart, crashLoop, failpoint,
 		latency, bandwidth, reset, halfOpen, slice, cut, dropAfter, flap,
 		partition,
-		leaderAway, produceErrors, fetchErrors, commitErrors, rebalanceStorm, poison,
+		leaderAway, produceErrors, fetchErrors, commitErrors, rebalanceStorm, poison, redrive,
 		slowDatabase, failingDatabase, lockHeld, diskFull, cacheFlush, cacheAway,
 		providerLatency, declineStorm, timeoutStorm,
 		cpuLimit, cpuBurn, memory, files, clock,

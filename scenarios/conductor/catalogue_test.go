@@ -248,6 +248,7 @@ var cases = []chaos.Spec{
 	{Fault: "cpu-limit", Target: "gateway", Options: chaos.Options{"cores": "0.02", "for": "1s"}},
 	{Fault: "cpu-burn", Target: "notification", Options: chaos.Options{"cores": "0.5", "for": "500ms"}},
 	{Fault: "memory", Target: "notification", Options: chaos.Options{"bytes": "32MiB", "for": "300ms"}},
+	{Fault: "redrive", Target: "broker"}, // last: what poison left is given up by then
 	{Fault: "files", Target: "gateway", Options: chaos.Options{"for": "300ms"}},
 	{Fault: "clock", Target: "order", Options: chaos.Options{"offset": "2s", "for": "500ms"}},
 }
