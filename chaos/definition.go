@@ -14,6 +14,7 @@ type Definition struct {
 	Targets []string `json:"targets"` // components, each of their replicas too; links; or a form
 	Options []Option `json:"options"`
 	Needs   []Need   `json:"needs"`
+	Notes   []string `json:"notes,omitempty"`
 	Example string   `json:"example"` // a command line
 
 	on     form

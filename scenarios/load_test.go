@@ -63,6 +63,7 @@ traffic:
   connections: 8
   timeout: 3s
   max_slip: 20ms
+  measure: all
   mix: {place_order: 33.3%, read_order: 66.7%}
   phases:
     - {name: warm-up, rate: 100/min, for: 1m30s, record: false}
@@ -109,7 +110,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			Coupling: system.CouplingSync, Consistency: system.Consistency2PC,
 		},
 		Traffic: Traffic{
-			Customers: 10, Connections: 8, Timeout: 3 * time.Second, MaxSlip: 20 * time.Millisecond,
+			Customers: 10, Connections: 8, Timeout: 3 * time.Second, MaxSlip: 20 * time.Millisecond, Measure: MeasureAll,
 			Mix: map[string]float64{"place_order": 33.3 / 100, "read_order": 66.7 / 100},
 			Phases: []Phase{
 				{Name: "warm-up", Rate: 100.0 / 60, RateTo: 100.0 / 60, For: 90 * time.Second, Arrivals: "constant"},

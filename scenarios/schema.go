@@ -160,6 +160,7 @@ func trafficKeys(t *Traffic) object {
 		{"connections", whole(&t.Connections, 1, 100_000), false},
 		{"timeout", duration(&t.Timeout, time.Millisecond, time.Minute), false},
 		{"max_slip", duration(&t.MaxSlip, time.Millisecond, time.Minute), false},
+		{"measure", oneOf(&t.Measure, []string{MeasureAll, MeasureBooks}), false},
 		{"mix", mix{&t.Mix}, false},
 		{"phases", listOf[Phase]{to: &t.Phases, want: "a list of phases", item: phaseKeys}, true},
 	}}

@@ -65,14 +65,19 @@ func (o *runtimeOptions) choose(ctx context.Context, progress io.Writer, cfg sys
 	if err != nil {
 		return nil, "", err
 	}
-	rt, why = local.Runtime{}, ""
-	switch yes := false; o.name {
-	case runtimeLocal:
-	case runtimeDocker:
+	switch {
+	case o.name == runtimeLocal:
+		rt = local.Runtime{}
+	case o.name == runtimeDocker:
 		rt = containers
+	case cfg.Database.URL != "":
+		rt, why = local.Runtime{}, "the books are kept on the server of system.database.url"
 	default:
+		var yes bool
 		if yes, why = containers.Choose(ctx, cfg, links); yes {
 			rt = containers
+		} else {
+			rt = local.Runtime{}
 		}
 	}
 	return rt, why, suits(rt, cfg)

@@ -390,6 +390,7 @@ func (r *run) result() *reports.Result {
 		faults:      result.Faults,
 		validity:    result.Validity,
 		drain:       r.drain,
+		books:       r.Scenario.Traffic.Measure == scenarios.MeasureBooks,
 		interrupted: r.stopped,
 		halted:      r.session.Faults.Halted(),
 		troubles:    r.troubles,
