@@ -14,6 +14,7 @@ type Definition struct {
 	Targets []string `json:"targets"` // components, each of their replicas too; links; or a form
 	Options []Option `json:"options"`
 	Needs   []Need   `json:"needs"`
+	Notes   []string `json:"notes,omitempty"`
 	Example string   `json:"example"` // a command line
 
 	on     form
@@ -63,7 +64,7 @@ func definitions() []Definition {
 		kill, stop, pause, resume, restart, crashLoop, failpoint,
 		latency, bandwidth, reset, halfOpen, slice, cut, dropAfter, flap,
 		partition,
-		leaderAway, produceErrors, fetchErrors, commitErrors, rebalanceStorm, poison,
+		leaderAway, produceErrors, fetchErrors, commitErrors, rebalanceStorm, poison, redrive,
 		slowDatabase, failingDatabase, lockHeld, diskFull, cacheFlush, cacheAway,
 		providerLatency, declineStorm, timeoutStorm,
 		cpuLimit, cpuBurn, memory, files, clock,

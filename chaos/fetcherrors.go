@@ -10,5 +10,6 @@ var fetchErrors = Definition{
 		requestsOption, topicOption, forOption,
 	},
 	Example: "ordbench chaos fetch-errors broker --share 50% --for 5s",
+	check:   Spec.checkTopic,
 	bind:    brokerFault("broker.fetch", "fetch requests were answered with an error"),
 }

@@ -10,5 +10,6 @@ var produceErrors = Definition{
 		requestsOption, topicOption, forOption,
 	},
 	Example: "ordbench chaos produce-errors broker --code NOT_ENOUGH_REPLICAS_AFTER_APPEND --share 30% --for 5s",
+	check:   Spec.checkTopic,
 	bind:    brokerFault("broker.produce", "produce requests were answered with an error"),
 }

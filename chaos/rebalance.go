@@ -10,6 +10,7 @@ var rebalanceStorm = Definition{
 		forOption,
 	},
 	Example: "ordbench chaos rebalance-storm broker --every 1s --for 10s",
+	check:   func(s Spec) *UsageError { return s.positive("every") },
 	bind: func(e *Engine, s Spec) (act, error) {
 		return leverFault{"broker.rebalance", []string{"every"}, "heartbeats were answered with a rebalance"}.act(e, s)
 	},

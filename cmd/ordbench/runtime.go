@@ -65,17 +65,22 @@ func (o *runtimeOptions) choose(ctx context.Context, progress io.Writer, cfg sys
 	if err != nil {
 		return nil, "", err
 	}
-	switch o.name {
-	case runtimeLocal:
-		return local.Runtime{}, "", nil
-	case runtimeDocker:
-		return containers, "", nil
+	switch {
+	case o.name == runtimeLocal:
+		rt = local.Runtime{}
+	case o.name == runtimeDocker:
+		rt = containers
+	case cfg.Database.URL != "":
+		rt, why = local.Runtime{}, "the books are kept on the server of system.database.url"
+	default:
+		var yes bool
+		if yes, why = containers.Choose(ctx, cfg, links); yes {
+			rt = containers
+		} else {
+			rt = local.Runtime{}
+		}
 	}
-	yes, why := containers.Choose(ctx, cfg, links)
-	if yes {
-		return containers, why, nil
-	}
-	return local.Runtime{}, why, nil
+	return rt, why, suits(rt, cfg)
 }
 
 // containers is the runtime of containers as the flags want it. The error is
@@ -100,6 +105,17 @@ func (o *runtimeOptions) containers(progress io.Writer) (docker.Runtime, error) 
 func (o *runtimeOptions) validate() error {
 	_, err := o.containers(io.Discard)
 	return err
+}
+
+// suits says what a system asks for that a runtime does not have.
+func suits(rt system.Runtime, cfg system.Config) error {
+	switch files := cfg.Database.URL == ""; {
+	case rt.Name() == runtimeLocal && files && cfg.Consistency == system.Consistency2PC:
+		return usageError{local.ErrNoServer}
+	case rt.Name() == runtimeDocker && !files:
+		return usageError{errors.New("system.database.url: this runtime has a PostgreSQL server of its own: leave it out, or take --runtime local")}
+	}
+	return nil
 }
 
 // newReap is the life of the process that clears up after a killed stack of

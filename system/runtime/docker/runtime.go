@@ -74,6 +74,15 @@ func (f *fleet) prepare(ctx context.Context) error {
 	if err := f.findImages(ctx); err != nil {
 		return err
 	}
+	if err := f.found(ctx, system.Components()...); err != nil {
+		return err
+	}
+	return f.furnish(ctx)
+}
+
+// found makes what every place needs, a name, a reaper and a network, and the
+// places of the components that are named.
+func (f *fleet) found(ctx context.Context, components ...system.Component) error {
 	var err error
 	if f.claim, err = claimStack(); err != nil {
 		return err
@@ -85,10 +94,10 @@ func (f *fleet) prepare(ctx context.Context) error {
 	if err := f.makeNetwork(ctx); err != nil {
 		return err
 	}
-	for _, c := range system.Components() {
+	for _, c := range components {
 		if err := f.reserve(c); err != nil {
 			return fmt.Errorf("%s: %w", c, err)
 		}
 	}
-	return f.furnish(ctx)
+	return nil
 }

@@ -169,6 +169,9 @@ func supports(cfg system.Config, links []string) error {
 	if n := cfg.Gateway.Replicas; n > 1 {
 		return fmt.Errorf("the docker runtime publishes one gateway, not %d", n)
 	}
+	if cfg.Database.URL != "" {
+		return errors.New("the docker runtime has a PostgreSQL server of its own, and system.database.url names another")
+	}
 	if len(links) > 0 {
 		return fmt.Errorf("the docker runtime has no faults on links such as %s", links[0])
 	}
