@@ -17,7 +17,7 @@ const exponential = 3.857
 // against the exponential law: A², after Anderson and Darling. The seed is
 // fixed, so what varies is what engine, network and machine do to the law.
 //
-// What is late by a tenth of a millisecond bends gaps of two milliseconds, and
+// What is late by a tenth of a millisecond bends gaps of one millisecond, and
 // not those of ten: net/http passes its calls from one goroutine to another,
 // and is honest at rates at which that is nothing.
 func (b *bench) arrivals() error {
@@ -26,7 +26,7 @@ func (b *bench) arrivals() error {
 		for _, c := range []struct {
 			name, engine string
 			rate         float64
-		}{{"ordbench", "", 500}, {"ordbench on net/http", "net", 100}} {
+		}{{"ordbench", "", 200}, {"ordbench on net/http", "net", 100}} {
 			j := job{Law: "poisson", Rate: c.rate, For: max(b.length, 5*time.Second), Conns: conns, Workload: "numbered", Engine: c.engine}
 			_, stamps, err := j.stamped(2 * int(c.rate*j.For.Seconds()))
 			if err != nil {
