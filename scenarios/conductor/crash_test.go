@@ -216,7 +216,8 @@ func (s *crashes) cancelOne(ctx context.Context, id string, after time.Duration)
 			continue
 		}
 		res.Body.Close()
-		if res.StatusCode == http.StatusAccepted || res.StatusCode == http.StatusConflict {
+		switch res.StatusCode {
+		case http.StatusAccepted, http.StatusConflict, http.StatusNotFound: // 404: in two phases nothing is cancelled
 			return
 		}
 	}
