@@ -3,13 +3,12 @@
 GO            ?= go
 GOLANGCI_LINT ?= v2.15.0
 FUZZTIME      ?= 10s
-RUNS          ?= 120
 
-.PHONY: help build images test check lint fmt vet bench bench-pipeline bench-load bench-validity crash fuzz golden clean soak-kill soak-kill-docker soak-chaos
+.PHONY: $(shell awk -F: '/^[a-z-]+:.*## / {print $$1}' $(MAKEFILE_LIST))
 .DEFAULT_GOAL := build
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/ordbench, static
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ordbench ./cmd/ordbench
@@ -45,8 +44,8 @@ bench-load: ## the load engine beside wrk, hey, oha and k6, what of them is inst
 	$(GO) build -o bin/bench-load ./loadgen/bench
 	bin/bench-load $(ARGS)
 
-bench-validity: ## starve generator or server by cgroup, RUNS (120) times: does the report say which?
-	ORDBENCH_VALIDITY_RUNS=$(RUNS) $(GO) test -run '^$$' -bench '^BenchmarkValidity$$' -benchtime 1x -timeout 30m -v ./cmd/ordbench
+bench-validity: ## starve generator or server by cgroup, RUNS (120) times: does the report say which? TALLY=FILE adds up several sessions
+	ORDBENCH_VALIDITY_RUNS=$(or $(RUNS),120) ORDBENCH_VALIDITY_TALLY=$(abspath $(TALLY)) $(GO) test -run '^$$' -bench '^BenchmarkValidity$$' -benchtime 1x -timeout 30m -v ./cmd/ordbench
 
 crash: ## kill every service at each of its failpoints, ten times over
 	$(GO) test -run TheBooksBalance -v -timeout 30m ./scenarios/conductor -crash-rounds 10
@@ -62,6 +61,9 @@ golden: ## write the golden files anew; read the difference before committing
 	@set -e; for pkg in $$(git grep -l 'flag.Bool("update"' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
 		$(GO) test ./$$pkg -update; \
 	done
+
+soak-load: ## RUNS (1000) short loads against servers that break, hang, talk nonsense and are killed: does every account match?
+	ORDBENCH_SOAK_RUNS=$(or $(RUNS),1000) $(GO) test ./loadgen/wire -run TestNoFaultBends -count 1 -v -timeout 30m
 
 soak-kill: ## kill ordbench 50 times in mid-fault: is anything left after 5 s?
 	ORDBENCH_SOAK_KILLS=50 $(GO) test ./cmd/ordbench -run TestAKilledOrdbench -count 1 -v -timeout 30m

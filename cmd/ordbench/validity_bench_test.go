@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -38,6 +40,7 @@ func init() {
 // right, or if one was known later than a second after its onset.
 //
 //	make bench-validity
+//	make bench-validity RUNS=60 TALLY=validity.jsonl   # 140 s, again and again
 func BenchmarkValidity(b *testing.B) {
 	if runtime.GOOS != "linux" || os.Getuid() != 0 {
 		b.Skip("SKIPPED: it takes Linux and root to take the processor away from a process by a cgroup")
@@ -52,36 +55,96 @@ func BenchmarkValidity(b *testing.B) {
 	}
 	rng := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
 	for b.Loop() {
-		right, late := 0, 0
-		var known []time.Duration
+		var all tally
+		all.load(b)
 		for i := range runs {
 			label := []string{reports.Valid, reports.GeneratorLimited, reports.SystemLimited}[i%3]
 			e := experiment{label: label, percent: 1 + rng.IntN(3), rate: 2000 + 500*rng.IntN(5), onset: time.Duration(500+rng.IntN(300)) * time.Millisecond}
 			v := e.run(b, ordbench)
-			if v.Outcome == label {
-				right++
-			} else {
-				b.Logf("run %d: %+v: %s (%s) %v, slip p99 %g ms", i, e, v.Outcome, v.Reason, v.Causes, v.SlipP99MS)
+			took := time.Duration(v.KnownMS)*time.Millisecond - e.onset
+			late := label != reports.Valid && took > time.Second
+			if v.Outcome != label || late {
+				b.Logf("run %d: %+v: %s (%s) %v, slip p99 %g ms, known %v after the onset", i, e, v.Outcome, v.Reason, v.Causes, v.SlipP99MS, took)
 			}
-			if label != reports.Valid && v.Outcome == label {
-				took := time.Duration(v.KnownMS)*time.Millisecond - e.onset
-				known = append(known, took)
-				if took > time.Second {
-					late++
-					b.Logf("run %d: %+v: known %v after the onset", i, e, took)
-				}
-			}
+			all.add(b, verdict{Label: label, Outcome: v.Outcome, KnownMS: took.Milliseconds()})
 		}
-		b.ReportMetric(100*float64(right)/float64(runs), "%right")
-		b.ReportMetric(float64(runs), "runs")
-		if len(known) > 0 {
-			slices.Sort(known)
-			b.ReportMetric(float64(known[len(known)/2].Milliseconds()), "ms-known-p50")
-			b.ReportMetric(float64(known[len(known)-1].Milliseconds()), "ms-known-max")
+		all.judge(b)
+	}
+}
+
+// verdict is what became of one labelled run.
+type verdict struct {
+	Label, Outcome string
+	KnownMS        int64 // after the onset; means something where the outcome is right and not valid
+}
+
+// tally adds up runs: also those of earlier sessions, where
+// ORDBENCH_VALIDITY_TALLY names the file that they are kept in.
+type tally struct{ all []verdict }
+
+func tallyFile() string { return os.Getenv("ORDBENCH_VALIDITY_TALLY") }
+
+// load reads what earlier sessions have left.
+func (t *tally) load(b *testing.B) {
+	if tallyFile() == "" {
+		return
+	}
+	text, err := os.ReadFile(tallyFile())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		b.Fatal(err)
+	}
+	for line := range bytes.Lines(text) {
+		var v verdict
+		if err := json.Unmarshal(line, &v); err != nil {
+			b.Fatal(err)
 		}
-		if 100*right < 99*runs || late > 0 {
-			b.Errorf("%d of %d right, %d known later than a second after the onset", right, runs, late)
+		t.all = append(t.all, v)
+	}
+}
+
+// add counts one run, and keeps it.
+func (t *tally) add(b *testing.B, v verdict) {
+	t.all = append(t.all, v)
+	if tallyFile() == "" {
+		return
+	}
+	f, err := os.OpenFile(tallyFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	if err := json.NewEncoder(f).Encode(v); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// judge says how many were right, and fails if too few were.
+func (t *tally) judge(b *testing.B) {
+	right, late := 0, 0
+	var known []int64
+	for _, v := range t.all {
+		if v.Outcome != v.Label {
+			continue
 		}
+		right++
+		if v.Label == reports.Valid {
+			continue
+		}
+		known = append(known, v.KnownMS)
+		if v.KnownMS > time.Second.Milliseconds() {
+			late++
+		}
+	}
+	runs := len(t.all)
+	b.ReportMetric(100*float64(right)/float64(runs), "%right")
+	b.ReportMetric(float64(runs), "runs")
+	if len(known) > 0 {
+		slices.Sort(known)
+		b.ReportMetric(float64(known[len(known)/2]), "ms-known-p50")
+		b.ReportMetric(float64(known[len(known)-1]), "ms-known-max")
+	}
+	if 100*right < 99*runs || late > 0 {
+		b.Errorf("%d of %d right, %d known later than a second after the onset", right, runs, late)
 	}
 }
 

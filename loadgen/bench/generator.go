@@ -56,7 +56,7 @@ func quantilesOf(h *hdrhistogram.Histogram) quantiles {
 	return quantiles{h.ValueAtQuantile(50), h.ValueAtQuantile(99), h.ValueAtQuantile(99.9)}
 }
 
-// law is the arrivals of a job. The uneven ones have the rate for a mean.
+// law is the arrivals of a job. Those of ramp and poisson have the rate for a mean.
 func (j job) law() loadgen.Law {
 	switch j.Law {
 	case "ramp":
@@ -65,7 +65,7 @@ func (j job) law() loadgen.Law {
 		return loadgen.Poisson{Mean: loadgen.Constant{PerSecond: j.Rate}}
 	case "spike":
 		return loadgen.Steps{
-			{PerSecond: j.Rate / 2, For: j.For * 4 / 10}, {PerSecond: 3 * j.Rate, For: j.For * 2 / 10}, {PerSecond: j.Rate / 2, For: j.For},
+			{PerSecond: j.Rate / 2, For: j.For * 4 / 10}, {PerSecond: 2 * j.Rate, For: j.For * 2 / 10}, {PerSecond: j.Rate / 2, For: j.For},
 		}
 	}
 	return loadgen.Constant{PerSecond: j.Rate}

@@ -34,8 +34,6 @@ func main() {
 		only   string
 		s      server
 		stamps int
-		addr   string
-		calls  int
 	)
 	flag.IntVar(&b.rounds, "rounds", 5, "of each measurement, alternating between generators")
 	flag.DurationVar(&b.length, "for", 3*time.Second, "of one measurement")
@@ -43,8 +41,6 @@ func main() {
 	flag.DurationVar(&s.delay, "delay", 0, "of the server, before each answer")
 	flag.BoolVar(&s.spin, "spin", false, "have the server look all the time")
 	flag.IntVar(&stamps, "stamps", 0, "of requests that the server keeps")
-	flag.StringVar(&addr, "target", "", "of ping")
-	flag.IntVar(&calls, "calls", 0, "of ping")
 	flag.Parse()
 	var err error
 	switch flag.Arg(0) {
@@ -54,7 +50,7 @@ func main() {
 	case "generate":
 		err = generate()
 	case "ping":
-		err = ping(addr, calls)
+		err = ping{}.play()
 	default:
 		err = b.run(only)
 	}

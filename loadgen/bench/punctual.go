@@ -3,13 +3,9 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"net"
-	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -110,55 +106,14 @@ func uneven(stamps []stamp, rate float64) (late []float64) {
 // it is written until it is read, in microseconds, sorted.
 func (b *bench) loopback() ([]float64, error) {
 	const calls = 2000
-	s, err := start("-spin", "-stamps", strconv.Itoa(calls))
+	pings, stamps, err := ping{Calls: calls, Every: time.Millisecond}.run(calls)
 	if err != nil {
-		return nil, err
-	}
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	out, err := pinned(clientCore, exe, "-target", strings.TrimPrefix(s.url, "http://"), "-calls", strconv.Itoa(calls), "ping").Output()
-	stamps, stop := s.stop()
-	if err != nil || stop != nil {
-		return nil, fmt.Errorf("ping: %w, %w", err, stop)
-	}
-	var sent []int64
-	if err := json.Unmarshal(out, &sent); err != nil {
 		return nil, err
 	}
 	var took []float64
 	for _, s := range stamps {
-		took = append(took, float64(s.At-sent[s.Seq])/1e3)
+		took = append(took, float64(s.At-pings.Sent[s.Seq])/1e3)
 	}
 	slices.Sort(took)
 	return took, nil
-}
-
-// ping sends one request each millisecond, which it spins for, and writes
-// when it did.
-func ping(addr string, calls int) error {
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	var (
-		clock  = newClock()
-		sent   []int64
-		answer = make([]byte, 4<<10)
-	)
-	for i := range calls {
-		request := fmt.Appendf(nil, "POST /orders/%d HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n%s", i, addr, len(body), body)
-		for clock.now() < time.Duration(i)*time.Millisecond {
-		}
-		sent = append(sent, clock.absolute(clock.now()))
-		if _, err := conn.Write(request); err != nil {
-			return err
-		}
-		if _, err := conn.Read(answer); err != nil {
-			return err
-		}
-	}
-	return json.NewEncoder(os.Stdout).Encode(sent)
 }

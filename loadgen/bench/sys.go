@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"time"
 	"unsafe"
 
@@ -60,13 +61,34 @@ func pwait(epoll int, events []unix.EpollEvent, timeout time.Duration) (int, err
 	return int(n), nil
 }
 
-// recv and send never block.
+// recv, stampedRecv and send never block.
 func recv(fd int32, p []byte) (int, error) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
 	return int(n), nil
+}
+
+// stampedRecv is recv, and when the kernel got the last of the bytes, on
+// CLOCK_MONOTONIC, of a socket with SO_TIMESTAMPNS.
+func stampedRecv(fd int32, p []byte) (int, int64, error) {
+	var control [64]byte
+	n, used, _, _, err := unix.Recvmsg(int(fd), p, control[:], unix.MSG_DONTWAIT)
+	if err != nil || n == 0 {
+		return n, 0, err
+	}
+	messages, err := unix.ParseSocketControlMessage(control[:used])
+	if err != nil {
+		return n, 0, err
+	}
+	for _, m := range messages {
+		if m.Header.Type == unix.SO_TIMESTAMPNS_NEW && len(m.Data) >= 16 {
+			at := int64(binary.NativeEndian.Uint64(m.Data))*1e9 + int64(binary.NativeEndian.Uint64(m.Data[8:]))
+			return n, monotonic() - (time.Now().UnixNano() - at), nil
+		}
+	}
+	return n, monotonic(), nil // the first few come without
 }
 
 func send(fd int32, p []byte) (int, error) {

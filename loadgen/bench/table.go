@@ -23,7 +23,7 @@ func newTable(columns ...string) *table {
 	return &table{columns: columns, values: map[string][][]float64{}}
 }
 
-// add notes the values of one round, one for each column; NaN is none.
+// add notes the values of one round, one for each of the first columns; NaN is none.
 func (t *table) add(row string, values ...float64) {
 	if t.values[row] == nil {
 		t.rows = append(t.rows, row)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -24,6 +25,11 @@ import (
 const serverEnv = "ORDBENCH_WIRE_TEST_SERVER"
 
 func TestMain(m *testing.M) {
+	log.SetOutput(io.Discard) // net/http complains of answers that nobody asked for
+	if seed := os.Getenv(unrulyEnv); seed != "" {
+		serveUnruly(seed)
+		return
+	}
 	if os.Getenv(serverEnv) == "" {
 		os.Exit(m.Run())
 	}

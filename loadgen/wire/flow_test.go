@@ -5,8 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -135,20 +133,39 @@ func TestLaterStepsCountFromWhenTheFlowWasDue(t *testing.T) {
 }
 
 func TestFlowThatWaitsHoldsNoConnection(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("SKIPPED: over net/http a flow keeps its connection")
-	}
-	net := &desk{takes: 150 * time.Millisecond}
-	server := httptest.NewServer(net)
-	defer server.Close()
-	o, _ := follow(t, t.Context(), New(Config{BaseURL: server.URL, Connections: 2, Timeout: time.Minute}), one(loadgen.Constant{PerSecond: 200}, time.Second), 0)
-	if o.Counts.OK != 200 {
-		t.Errorf("%+v %v, want 200 ok over 2 connections", o.Counts, o.Reasons)
-	}
-	// Held, two connections take 17 s for 200 orders of 150 ms and more.
-	if most := ms(o.Response.Max()); most > 10_000 {
-		t.Errorf("a flow took %d ms", most)
-	}
+	eachSynthetic(t, func(t *testing.T, open engine) {
+		net := serve(t, &desk{takes: 150 * time.Millisecond})
+		o, _ := follow(t, t.Context(), open(Config{Connections: 2, Timeout: time.Minute, Dial: net.dial}), one(loadgen.Constant{PerSecond: 200}, time.Second), 0)
+		if o.Counts.OK != 200 {
+			t.Errorf("%+v %v, want 200 ok over 2 connections", o.Counts, o.Reasons)
+		}
+		// Held, two connections take 17 s for 200 orders of 150 ms and more.
+		if most := ms(o.Response.Max()); most > 200 {
+			t.Errorf("a flow took %d ms", most)
+		}
+	})
+}
+
+func TestStepIsNotHeldUpByACallThatIsDueLater(t *testing.T) {
+	eachSynthetic(t, func(t *testing.T, open engine) {
+		net := serve(t, &desk{takes: 100 * time.Millisecond})
+		o, _ := follow(t, t.Context(), open(Config{Connections: 3, Timeout: time.Minute, Dial: net.dial}), one(loadgen.Constant{PerSecond: 0.1}, 30*time.Second), 0)
+		if most := ms(o.Response.Max()); o.Counts.OK != 3 || most > 150 {
+			t.Errorf("%+v, a flow took %d ms, want 100 to 150", o.Counts, most)
+		}
+	})
+}
+
+// While all users wait for their next steps nobody has another call, which is
+// not the end of the load.
+func TestClosedLoopOfFlowsGoesOn(t *testing.T) {
+	eachSynthetic(t, func(t *testing.T, open engine) {
+		net := serve(t, &desk{takes: 90 * time.Millisecond, slow: 5 * time.Millisecond})
+		o, _ := follow(t, t.Context(), open(Config{Connections: 2, Timeout: time.Minute, Dial: net.dial}), one(loadgen.Closed{Users: 2}, 10*time.Second), 0)
+		if o.Counts.OK < 2*10*1000/200 {
+			t.Errorf("%+v, want two users with a flow each 200 ms and more often", o.Counts)
+		}
+	})
 }
 
 func TestStopLeavesFlowsUnfinished(t *testing.T) {

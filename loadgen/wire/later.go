@@ -47,8 +47,12 @@ func (q *later) get(c *loadgen.Call) {
 // tell says what became of a call, and keeps what comes of it.
 func (l *loop) tell(c *conn) {
 	l.job.Replies.Done(&c.call, &c.reply)
-	if l.steps != nil && l.steps.GoesOn(&c.call) {
+	switch {
+	case l.steps == nil:
+	case l.steps.GoesOn(&c.call):
 		l.later.put(&c.call)
+	default:
+		l.more = true // in a closed loop whoever was answered has another call
 	}
 }
 

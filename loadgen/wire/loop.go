@@ -18,8 +18,6 @@ const (
 	// than to send it. It rises for all that have come due in a quantum.
 	dense   = 50 * time.Microsecond
 	quantum = 200 * time.Microsecond
-	// maxNap bounds how long answers lie unread.
-	maxNap = 250 * time.Microsecond
 	// never is no time to wait for.
 	never = loadgen.Never
 )
@@ -271,15 +269,28 @@ func (l *loop) wait(events []event) (int, error) {
 		}
 	}
 	if paced && until > now {
-		l.rose = until
-		if until-now <= maxNap && l.os.nap(until-now) {
-			l.margin.adapt(l.os.now() - until)
-			l.begin() // before the answers, whose times the kernel has kept
-			return l.os.wait(events, 0)
-		}
+		return l.approach(events, until, now)
 	}
-	n, err := l.os.wait(events, max(0, until-now))
-	if paced && n == 0 && until > now {
+	return l.os.wait(events, max(0, until-now))
+}
+
+// approach sleeps for a while on the way to until, when a call has to be
+// watched for. A core that was left asleep for long takes tens to hundreds of
+// microseconds to wake, and one that has just been awake far less. So a long
+// sleep ends early, and the last one is short.
+func (l *loop) approach(events []event, until, now time.Duration) (int, error) {
+	left := until - now
+	if before := wakeBefore(left); before > 0 {
+		return l.os.wait(events, left-before)
+	}
+	l.rose = until
+	if l.os.nap(left) {
+		l.margin.adapt(l.os.now() - until)
+		l.begin() // before the answers, whose times the kernel has kept
+		return l.os.wait(events, 0)
+	}
+	n, err := l.os.wait(events, left)
+	if n == 0 {
 		l.margin.adapt(l.os.now() - until)
 	}
 	return n, err

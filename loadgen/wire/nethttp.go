@@ -46,7 +46,8 @@ type Config struct {
 // Each connection has a goroutine. Those that are free queue for the lead;
 // the leader takes the next call, waits until it is due, passes the lead on
 // and sends the call itself, so no call ever changes hands. When all are busy
-// nobody leads, and the schedule itself is the queue.
+// nobody leads, and the schedule itself is the queue. The next step of a flow
+// waits where the leader sees it and holds no connection.
 type NetHTTP struct {
 	cfg    Config
 	origin origin
@@ -134,7 +135,8 @@ func (e *NetHTTP) Run(ctx context.Context, job loadgen.Job) error {
 	defer kill()
 	r := &netRun{
 		NetHTTP: e, job: job, hard: hard,
-		lead:  make(chan struct{}, 1),
+		turn:  make(chan struct{}, 1),
+		lead:  lead{sooner: make(chan struct{}, 1)},
 		pacer: pacer{start: job.Start, nap: e.nap, margin: margin{most: e.spin}},
 	}
 	var workers, grace sync.WaitGroup
@@ -142,8 +144,9 @@ func (e *NetHTTP) Run(ctx context.Context, job loadgen.Job) error {
 		workers.Go(func() { (&worker{netRun: r}).run(ctx) })
 	}
 	grace.Go(func() { r.stopAfterGrace(ctx, kill) })
-	r.lead <- struct{}{}
+	r.turn <- struct{}{}
 	workers.Wait()
+	r.drop(ctx)
 	kill()
 	grace.Wait()
 	return nil
@@ -154,8 +157,18 @@ type netRun struct {
 	*NetHTTP
 	job   loadgen.Job
 	hard  context.Context // ends when what is in flight is given up
-	lead  chan struct{}   // holds the lead while nobody has it
-	pacer pacer           // the leader's
+	turn  chan struct{}   // to lead: it is in here while nobody does
+	lead  lead
+	pacer pacer // the leader's
+}
+
+// drop settles what was taken and not sent when the load was stopped.
+func (r *netRun) drop(ctx context.Context) {
+	w := worker{netRun: r}
+	for r.lead.left(&w.call) {
+		reply := w.settle(ctx)
+		r.job.Replies.Done(&w.call, &reply)
+	}
 }
 
 // stopAfterGrace gives up what is in flight when ctx ended a grace ago.

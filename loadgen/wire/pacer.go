@@ -7,9 +7,12 @@ import (
 
 const (
 	// maxSpin bounds the time that is spun before each due time: at 100 calls
-	// a second it is at most one percent of a core. A core that fell asleep
-	// takes more than half of it to wake.
+	// a second it is at most one percent of a core.
 	maxSpin = 100 * time.Microsecond
+	// wakeUp is how long before its time a long sleep ends, and stride how
+	// long before it the next one does: the last is of one to two strides.
+	wakeUp = 500 * time.Microsecond
+	stride = 100 * time.Microsecond
 	// timerSlack is more than Go's timers are late on an idle machine: its
 	// network poller rounds short waits up to a millisecond.
 	timerSlack = 1500 * time.Microsecond
@@ -20,8 +23,8 @@ const (
 	spinStep = 5 * time.Microsecond
 )
 
-// pacer waits for due times: with a timer while there is time, then with a
-// nap of the thread, and for the last microseconds, which a nap may miss, by
+// pacer waits for due times: with a timer while there is time, then with naps
+// of the thread, and for the last microseconds, which a nap may miss, by
 // spinning. The margin it spins adapts to how late naps end here.
 type pacer struct {
 	start  time.Time
@@ -29,29 +32,55 @@ type pacer struct {
 	margin margin
 }
 
-// wait returns when due has come, or when ctx ends.
-func (p *pacer) wait(ctx context.Context, due time.Duration) {
+// wait returns true when due has come or ctx ends, false if it was interrupted
+// before the last microseconds.
+func (p *pacer) wait(ctx context.Context, due time.Duration, interrupt <-chan struct{}) bool {
 	for {
 		left := due - time.Since(p.start)
 		switch {
 		case left <= 0:
-			return
+			return true
 		case left <= p.margin.size:
 			p.spin(due)
-			return
+			return true
 		case left > 2*timerSlack:
 			timer := time.NewTimer(left - timerSlack)
 			select {
 			case <-timer.C:
+			case <-interrupt:
+				timer.Stop()
+				return false
 			case <-ctx.Done():
 				timer.Stop()
-				return
+				return true
 			}
 		default:
-			p.nap(left - p.margin.size)
-			p.margin.adapt(time.Since(p.start) - (due - p.margin.size))
+			select {
+			case <-interrupt:
+				return false
+			default:
+			}
+			d := left - p.margin.size
+			if before := wakeBefore(d); before > 0 {
+				p.nap(d - before)
+			} else {
+				p.nap(d)
+				p.margin.adapt(time.Since(p.start) - (due - left + d))
+			}
 		}
 	}
+}
+
+// wakeBefore is how long before its time a sleep should end, to be followed by
+// a shorter one. It is 0 for the last.
+func wakeBefore(left time.Duration) time.Duration {
+	switch {
+	case left > 2*wakeUp:
+		return wakeUp
+	case left > 2*stride:
+		return stride
+	}
+	return 0
 }
 
 // spin keeps the thread until due.

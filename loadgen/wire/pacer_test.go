@@ -12,7 +12,7 @@ func TestPacerEndsWhenDue(t *testing.T) {
 	for _, due := range []time.Duration{-1, 0, 1, time.Microsecond, time.Millisecond, timerSlack, 2 * timerSlack, time.Second, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			p := pacer{start: time.Now(), nap: time.Sleep}
-			p.wait(t.Context(), due)
+			p.wait(t.Context(), due, nil)
 			if got := time.Since(p.start); got != max(due, 0) {
 				t.Errorf("ended at %v, want %v", got, due)
 			}
@@ -27,7 +27,7 @@ func TestPacerSleepsAgainAfterAnInterruptedNap(t *testing.T) {
 			naps++
 			time.Sleep(d - d/2)
 		}}
-		p.wait(t.Context(), time.Millisecond)
+		p.wait(t.Context(), time.Millisecond, nil)
 		if got := time.Since(p.start); got != time.Millisecond || naps < 2 || p.margin.size != 0 {
 			t.Errorf("ended at %v after %d naps, margin %v", got, naps, p.margin.size)
 		}
@@ -39,7 +39,7 @@ func TestPacerEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		p := pacer{start: time.Now(), nap: time.Sleep}
-		p.wait(ctx, time.Hour)
+		p.wait(ctx, time.Hour, nil)
 		if got := time.Since(p.start); got != time.Minute {
 			t.Errorf("ended at %v, want 1m", got)
 		}
@@ -111,7 +111,7 @@ func TestSpinningIsAShareOfTheTime(t *testing.T) {
 func TestPacerIsNeverEarly(t *testing.T) {
 	p := pacer{start: time.Now(), nap: nap, margin: margin{most: maxSpin}}
 	for due := time.Duration(0); due < 50*time.Millisecond; due += 700 * time.Microsecond {
-		p.wait(t.Context(), due)
+		p.wait(t.Context(), due, nil)
 		if now := time.Since(p.start); now < due {
 			t.Fatalf("returned at %v, due at %v", now, due)
 		}

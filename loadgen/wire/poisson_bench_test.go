@@ -17,11 +17,15 @@ import (
 // Darling, of which one such process in a hundred exceeds 3.857. The seed is
 // fixed, so what varies is what engine, network and machine do to the law.
 func BenchmarkPoissonAtTheServer(b *testing.B) {
-	const (
-		rate  = 200
-		limit = 3.857
-	)
+	const limit = 3.857
 	eachEngineOf(b, func(b *testing.B, open engine) {
+		// What is late by a tenth of a millisecond bends gaps of 5 ms, and not
+		// those of 20 ms: net/http passes its calls from one goroutine to
+		// another, and is honest at rates at which that is nothing.
+		rate := 50.0
+		if _, ours := open(Config{}).(*eventLoop); ours {
+			rate = 200
+		}
 		for b.Loop() {
 			var (
 				mu     sync.Mutex
@@ -34,7 +38,7 @@ func BenchmarkPoissonAtTheServer(b *testing.B) {
 				mu.Unlock()
 				accept(w)
 			}))
-			plan := one(loadgen.Poisson{Mean: loadgen.Constant{PerSecond: rate}}, 10*time.Second)
+			plan := one(loadgen.Poisson{Mean: loadgen.Constant{PerSecond: rate}}, time.Duration(2000/rate)*time.Second)
 			_, err := loadgen.New(loadgen.Config{
 				Plan: plan, Workload: orders(b), Engine: open(Config{BaseURL: server.URL, Connections: 64}),
 			}).Run(b.Context())
@@ -55,8 +59,7 @@ func BenchmarkPoissonAtTheServer(b *testing.B) {
 			b.ReportMetric(a, "A²")
 			b.ReportMetric(andersonDarling(drawn, rate), "A²-as-drawn")
 			b.ReportMetric(float64(n), "gaps")
-			// The runtime's timers, which net/http goes by, bend the law.
-			if _, ours := open(Config{}).(*eventLoop); ours && a > limit {
+			if a > limit {
 				b.Errorf("A² %.3f over %d gaps, want at most %.3f", a, n, limit)
 			}
 		}

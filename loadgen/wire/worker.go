@@ -28,41 +28,29 @@ type worker struct {
 // run sends calls until there are no more or ctx ends.
 func (w *worker) run(ctx context.Context) {
 	defer w.hangUp()
+	steps, _ := w.job.Replies.(loadgen.Flows)
 	for {
 		ready := w.now()
 		select {
-		case <-w.lead:
+		case <-w.turn:
 		case <-ctx.Done():
 			return
 		}
-		more := w.job.Calls.Next(&w.call)
-		if more {
-			w.pacer.wait(ctx, w.call.Due)
-		}
-		w.lead <- struct{}{}
+		more := w.await(ctx, &w.call)
+		w.turn <- struct{}{}
 		if !more {
 			return
 		}
-		w.finish(ctx, ready)
-	}
-}
-
-// finish sends the call and what comes of it: a flow keeps its connection.
-func (w *worker) finish(ctx context.Context, ready time.Duration) {
-	steps, _ := w.job.Replies.(loadgen.Flows)
-	for {
 		reply := w.settle(ctx)
 		reply.Ready = ready
 		w.job.Replies.Done(&w.call, &reply)
-		if steps == nil || !steps.GoesOn(&w.call) {
-			return
+		if steps == nil {
+			continue
 		}
-		ready = reply.Done
-		timer := time.NewTimer(w.call.Due - w.now())
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if steps.GoesOn(&w.call) {
+			w.lead.put(&w.call)
+		} else {
+			w.lead.answered()
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -135,7 +136,8 @@ type consumer struct {
 	log     *slog.Logger
 	cluster *cluster // its dialer opens the membership's connections too
 	leaving chan struct{}
-	busy    sync.Mutex // held while a batch is in the handler
+	busy    sync.Mutex  // held while a batch is in the handler
+	astray  atomic.Bool // the membership broke off, and may have left a ghost
 }
 
 func (c *consumer) run(ctx context.Context) error {
@@ -175,13 +177,9 @@ func (c *consumer) run(ctx context.Context) error {
 			c.log.Debug("the group rebalances")
 		case err != nil:
 			c.log.Warn("join the group", "error", err)
-			// kafka-go has forgotten who it was, if it ever knew: a join
-			// whose answer was lost made a member too. Left in the group,
-			// it would keep partitions that nobody reads.
-			if err := c.cluster.dismiss(ctx, c.cfg.Group, c.cfg.Member); err != nil {
-				c.cluster.forget()
-			}
+			c.astray.Store(true)
 		default:
+			c.astray.Store(false)
 			ready()
 			generation.Start(func(over context.Context) { c.session(ctx, over, generation) })
 		}
@@ -195,7 +193,7 @@ func (c *consumer) run(ctx context.Context) error {
 // ended first.
 func (c *consumer) succeed(ctx context.Context) bool {
 	for {
-		err := c.cluster.dismiss(ctx, c.cfg.Group, c.cfg.Member)
+		err := c.cluster.dismiss(ctx, c.cfg.Group, c.cfg.Member, "")
 		if err == nil {
 			return true
 		}
@@ -229,7 +227,7 @@ func (c *consumer) leave(group *kafka.ConsumerGroup) {
 		defer own.close()
 		ctx, cancel := context.WithTimeout(context.Background(), ghostTimeout)
 		defer cancel()
-		if err := own.dismiss(ctx, c.cfg.Group, c.cfg.Member); err != nil {
+		if err := own.dismiss(ctx, c.cfg.Group, c.cfg.Member, ""); err != nil {
 			c.log.Warn("left the group without a goodbye", "error", err)
 		}
 	}
@@ -249,6 +247,7 @@ func (c *consumer) dial(ctx context.Context, network, addr string) (net.Conn, er
 	for attempt := 0; ; attempt++ {
 		conn, err := c.cluster.dialer.dial(ctx, network, addr)
 		if err == nil {
+			c.mourn(ctx)
 			return conn, nil
 		}
 		if attempt == 0 {
@@ -260,6 +259,41 @@ func (c *consumer) dial(ctx context.Context, network, addr string) (net.Conn, er
 		case <-ctx.Done():
 			return nil, err
 		case <-time.After(retryPause):
+		}
+	}
+}
+
+// mourn takes out who this member was, before it joins anew: kafka-go has
+// forgotten it, and the group would wait for it to join too. Only here is it
+// certain that no join of this member is under way, which would be taken out
+// with the rest and never be answered.
+func (c *consumer) mourn(ctx context.Context) {
+	if !c.astray.Load() {
+		return
+	}
+	if err := c.cluster.dismiss(ctx, c.cfg.Group, c.cfg.Member, ""); err != nil {
+		c.cluster.forget()
+		return
+	}
+	c.astray.Store(false)
+}
+
+// haunted takes out who else is in the group under the name of this member,
+// whose id is given, until it has looked once or ctx ends. A request to join
+// can arrive long after its sender has given it up, or died. The member that
+// it makes is nobody, and gets partitions like all others; on Kafka until its
+// session ends, on kfake, which begins no session for a member that it could
+// not answer, for ever. It can't come without a rebalance, so whoever looks at
+// the beginning of each assignment finds it.
+func (c *consumer) haunted(ctx context.Context, id string) {
+	for {
+		err := c.cluster.dismiss(ctx, c.cfg.Group, c.cfg.Member, id)
+		if err == nil {
+			return
+		}
+		c.cluster.forget()
+		if !sleep(ctx, retryPause) {
+			return
 		}
 	}
 }

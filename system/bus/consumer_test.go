@@ -3,9 +3,14 @@ package bus
 import (
 	"context"
 	"errors"
+	"net"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/describegroups"
+	"github.com/segmentio/kafka-go/protocol/joingroup"
 )
 
 func TestOrderlyChangesOfMembersLoseAndRepeatNothing(t *testing.T) {
@@ -153,6 +158,74 @@ func TestMemberThatVanishesLosesNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A join whose answer was lost makes a member that nobody is, and the request
+// may arrive long after its sender has given it up: the broker takes what still
+// stands in a connection that is gone. Unless somebody puts it out, it keeps
+// its partitions, on kfake for ever.
+func TestAJoinThatNobodyWaitsForKeepsNoPartitions(t *testing.T) {
+	t.Parallel()
+	ctx := deadline(t)
+	brokers := memoryBroker(t, 8, "orders")
+	pub := NewPublisher(brokers)
+	defer pub.Close()
+	b := newBook()
+	for _, name := range []string{"inventory-0", "inventory-1"} {
+		go func() {
+			_ = Consume(ctx, ConsumerConfig{Brokers: brokers, Group: "group", Topics: []string{"orders"}, Member: name}, b.handle)
+		}()
+	}
+	if err := pub.Publish(ctx, numbered(0, 200)...); err != nil {
+		t.Fatal(err)
+	}
+	b.await(ctx, t, 200)
+
+	conn, err := net.Dial("tcp", brokers[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ghost := protocol.NewConn(conn, "inventory-0")
+	ghost.SetVersions(map[protocol.ApiKey]int16{protocol.JoinGroup: 1})
+	answer := make(chan error, 1)
+	go func() {
+		_, err := ghost.RoundTrip(&joingroup.Request{
+			GroupID: "group", SessionTimeoutMS: 300_000, RebalanceTimeoutMS: 6000, ProtocolType: "consumer",
+			Protocols: []joingroup.RequestProtocol{{Name: "range", Metadata: subscription("orders")}},
+		})
+		answer <- err
+	}()
+	own := newCluster(brokers)
+	defer own.close()
+	describe := func() describegroups.ResponseGroup {
+		t.Helper()
+		res, err := own.request(ctx, brokers[0], &describegroups.Request{Groups: []string{"group"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.(*describegroups.Response).Groups[0]
+	}
+	for len(describe().Members) < 3 {
+		sleep(ctx, time.Millisecond)
+	}
+	conn.Close() // before the answer: the others have not joined again
+	if <-answer == nil {
+		t.Fatal("the join was answered")
+	}
+	for describe().GroupState != "Stable" { // until then, who had a partition reads it
+		sleep(ctx, time.Millisecond)
+	}
+	if err := pub.Publish(ctx, numbered(200, 400)...); err != nil {
+		t.Fatal(err)
+	}
+	b.await(ctx, t, 400)
+}
+
+// subscription is what a member says in a join that it wants to read: version
+// 1, the topics, no user data.
+func subscription(topic string) []byte {
+	out := []byte{0, 1, 0, 0, 0, 1, 0, byte(len(topic))}
+	return append(append(out, topic...), 0, 0, 0, 0)
 }
 
 func TestBatchThatFailsComesAgainAndIsNotCommitted(t *testing.T) {

@@ -15,8 +15,9 @@ import (
 // up. Kafka's cure is static membership, which kafka-go does not have; here a
 // consumer says goodbye for its own ghosts, which it knows by their client id.
 
-// dismiss takes the members of group that carry clientID out of it.
-func (c *cluster) dismiss(ctx context.Context, group, clientID string) error {
+// dismiss takes the members of group that carry clientID out of it, all but
+// the one with the id keep.
+func (c *cluster) dismiss(ctx context.Context, group, clientID, keep string) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	addr, err := c.coordinator(ctx, group)
@@ -33,7 +34,7 @@ func (c *cluster) dismiss(ctx context.Context, group, clientID string) error {
 			errs = append(errs, fmt.Errorf("describe group %s: %w", group, code))
 		}
 		for _, m := range g.Members {
-			if m.ClientID == clientID {
+			if m.ClientID == clientID && m.MemberID != keep {
 				errs = append(errs, c.leave(ctx, group, m.MemberID))
 			}
 		}

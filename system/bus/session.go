@@ -44,9 +44,15 @@ func (c *consumer) session(ctx, over context.Context, generation *kafka.Generati
 		defer close(stopped)
 		c.fill(fetching, queue, positions)
 	}()
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		c.haunted(fetching, generation.MemberID)
+	}()
 	defer func() {
 		stopFetching()
 		<-stopped
+		<-looked // before this member joins again under another id
 	}()
 
 	work, cancelWork := context.WithCancel(context.WithoutCancel(ctx))

@@ -50,6 +50,12 @@ func Serve(ctx context.Context, l net.Listener, srv *http.Server, grace time.Dur
 	return nil
 }
 
+// HangUp ends the connection of a request without an answer; it does not
+// return. A handler that just returned would have said 200, and whoever reads
+// that takes for done what was not: a connection whose sending half has ended
+// may still have somebody at its other end.
+func HangUp() { panic(http.ErrAbortHandler) }
+
 // unusedConns are connections that have not sent a byte yet: those that a
 // client keeps in reserve. Shutdown alone would wait five seconds for each.
 type unusedConns struct {

@@ -78,17 +78,19 @@ func (m *Requests) Route(name string, h http.Handler) http.Handler {
 		seen := &statusWriter{ResponseWriter: w}
 		r, span := m.tracer.serve(r, name, m.believe)
 		m.inFlight.Inc()
-		returned := false
 		defer func() {
 			m.inFlight.Dec()
-			code := seen.outcome(r, returned)
+			p := recover()
+			code := seen.outcome(r, p)
 			span.end(code, code >= http.StatusInternalServerError || code == StatusHungUp, nil)
 			s := find(code)
 			s.count.Inc()
 			s.duration.Observe(time.Since(start).Seconds())
+			if p != nil {
+				panic(p) // net/http closes the connection
+			}
 		}()
 		h.ServeHTTP(seen, r)
-		returned = true
 	})
 }
 
@@ -115,14 +117,14 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-func (w *statusWriter) outcome(r *http.Request, returned bool) int {
+func (w *statusWriter) outcome(r *http.Request, panicked any) int {
 	switch {
 	case w.status != 0:
 		return w.status
-	case !returned: // the handler panicked, and net/http closes the connection
-		return http.StatusInternalServerError
-	case r.Context().Err() != nil:
+	case panicked == http.ErrAbortHandler, panicked == nil && r.Context().Err() != nil:
 		return StatusHungUp
+	case panicked != nil:
+		return http.StatusInternalServerError
 	default:
 		return http.StatusOK // net/http sends it for a handler that wrote nothing
 	}

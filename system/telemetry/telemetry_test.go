@@ -139,6 +139,8 @@ func TestRequestsAreCountedByRouteAndCode(t *testing.T) {
 		case "/orders/none":
 			w.WriteHeader(http.StatusNotFound)
 		case "/orders/panic":
+			panic("a defect")
+		case "/orders/given-up":
 			panic(http.ErrAbortHandler)
 		}
 	}))
@@ -151,7 +153,7 @@ func TestRequestsAreCountedByRouteAndCode(t *testing.T) {
 	for range 3 {
 		ask(context.Background(), "/orders/none")
 	}
-	for _, path := range []string{"/orders/early", "/orders/body", "/orders/silent", "/orders/panic"} {
+	for _, path := range []string{"/orders/early", "/orders/body", "/orders/silent", "/orders/panic", "/orders/given-up"} {
 		ask(context.Background(), path)
 	}
 	ask(gone, "/orders/silent")
@@ -161,7 +163,7 @@ func TestRequestsAreCountedByRouteAndCode(t *testing.T) {
 		`ordbench_http_requests_total{code="202",route="GET /orders/{id}"} 1`,
 		`ordbench_http_requests_total{code="200",route="GET /orders/{id}"} 2`,
 		`ordbench_http_requests_total{code="500",route="GET /orders/{id}"} 1`,
-		`ordbench_http_requests_total{code="499",route="GET /orders/{id}"} 1`,
+		`ordbench_http_requests_total{code="499",route="GET /orders/{id}"} 2`,
 		`ordbench_http_request_duration_seconds_count{code="404",route="GET /orders/{id}"} 3`,
 		`ordbench_http_requests_in_flight 0`,
 	} {

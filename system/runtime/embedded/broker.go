@@ -42,6 +42,9 @@ const apiVersions = "\x00\x00\x00\x0a" + "\x00\x12\x00\x00" + "\x00\x00\x00\x01"
 //     waits in JoinGroup. When it is over, the member is dropped without an
 //     answer and hangs until its own deadline. So the rebalance timeout has to
 //     be well below the session timeout.
+//   - A member whose join could not be answered, because its connection was
+//     gone by then, has no session: it stays, with its partitions, until
+//     somebody takes it out.
 //   - Members are not kept over a kill. They learn it as an unknown member id
 //     or an illegal generation, and have to join anew. Offsets are kept.
 //   - Requests of one connection are handled one after the other, so a fetch

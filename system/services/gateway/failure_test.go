@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -303,6 +304,24 @@ func TestClientsThatHangUpDoNotOpenTheBreaker(t *testing.T) {
 	}
 	if got := ask(t, e, "GET", "/orders/1", ""); got.status != 202 {
 		t.Errorf("after clients hung up: %+v", got)
+	}
+}
+
+// Whoever has ended its sending half may still read: no answer must not look
+// like one that says that all is well.
+func TestWhoIsTakenToHaveHungUpIsNotToldThatAllIsWell(t *testing.T) {
+	e := start(t, []string{service(t, hang)}, nil)
+	c, err := net.Dial("tcp", strings.TrimPrefix(e.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "POST /orders HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(order), order)
+	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := io.ReadAll(c); len(got) > 0 { // a reset is an end too
+		t.Errorf("%q, want no answer", got)
 	}
 }
 

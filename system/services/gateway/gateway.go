@@ -265,6 +265,7 @@ func (g *gateway) explain(w http.ResponseWriter, r *http.Request, u *upstream, e
 	case broken:
 		endpoint.NewProblem(http.StatusBadGateway, "broken",
 			"the connection to the "+u.name+" service broke; whether it processed the request is unknown").Write(w)
-	case hungUp: // nobody is there to read an answer
+	case hungUp:
+		endpoint.HangUp()
 	}
 }

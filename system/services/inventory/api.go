@@ -52,7 +52,7 @@ func (a *api) find(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Refused-By", "deadline")
 		endpoint.NewProblem(http.StatusServiceUnavailable, "deadline", "there was no time left to answer").Write(w)
 	case errors.Is(err, context.Canceled):
-		// The client hung up: nobody reads an answer.
+		endpoint.HangUp()
 	default:
 		a.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 		endpoint.NewProblem(http.StatusInternalServerError, "database", "the inventory database does not answer").Write(w)

@@ -139,7 +139,7 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("X-Refused-By", "deadline")
 		endpoint.NewProblem(http.StatusServiceUnavailable, "deadline", "there was no time left to begin").Write(w)
 	case errors.Is(err, context.Canceled):
-		// The client hung up: nobody reads an answer.
+		endpoint.HangUp()
 	default:
 		a.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 		endpoint.NewProblem(http.StatusInternalServerError, "database", "the order database does not answer").Write(w)

@@ -57,7 +57,7 @@ func (a *api) find(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		endpoint.WriteJSON(w, http.StatusOK, view{OrderID: id, Payments: found})
 	case errors.Is(err, context.Canceled):
-		// The client hung up: nobody reads an answer.
+		endpoint.HangUp()
 	default:
 		a.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 		endpoint.NewProblem(http.StatusInternalServerError, "database", "the payment database does not answer").Write(w)
