@@ -57,10 +57,11 @@ func (o *runtimeOptions) args() []string {
 	return args
 }
 
-// choose returns the runtime for a system of cfg with faults on links: the
-// one that was asked for, or else the one that this machine is ready for, and
-// then why. What takes long goes to progress.
-func (o *runtimeOptions) choose(ctx context.Context, progress io.Writer, cfg system.Config, links []string) (rt system.Runtime, why string, err error) {
+// choose returns the runtime for a system of cfg: the one that was asked for,
+// or else the one that this machine is ready for, and then why. misfit says
+// why it can't be that of containers, "" if it can. What takes long goes to
+// progress.
+func (o *runtimeOptions) choose(ctx context.Context, progress io.Writer, cfg system.Config, misfit string) (rt system.Runtime, why string, err error) {
 	containers, err := o.containers(progress)
 	if err != nil {
 		return nil, "", err
@@ -71,11 +72,23 @@ func (o *runtimeOptions) choose(ctx context.Context, progress io.Writer, cfg sys
 	case runtimeDocker:
 		return containers, "", nil
 	}
-	yes, why := containers.Choose(ctx, cfg, links)
+	if misfit != "" {
+		return local.Runtime{}, misfit, nil
+	}
+	yes, why := containers.Choose(ctx, cfg)
 	if yes {
 		return containers, why, nil
 	}
 	return local.Runtime{}, why, nil
+}
+
+// misfit says why links can't be disturbed in containers, "" if there are
+// none.
+func misfit(links []string) string {
+	if len(links) == 0 {
+		return ""
+	}
+	return "the docker runtime has no faults on links such as " + links[0]
 }
 
 // containers is the runtime of containers as the flags want it. The error is

@@ -147,7 +147,7 @@ func (o *upOptions) foreground(cmd *cobra.Command, args []string) error {
 
 // choose returns the runtime, and says why if nobody named it.
 func (o *upOptions) choose(cmd *cobra.Command, cfg system.Config, links []string) (system.Runtime, error) {
-	rt, why, err := o.runtime.choose(cmd.Context(), cmd.ErrOrStderr(), cfg, links)
+	rt, why, err := o.runtime.choose(cmd.Context(), cmd.ErrOrStderr(), cfg, misfit(links))
 	if why != "" {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s for --runtime auto: %s\n", rt.Name(), why)
 	}

@@ -61,6 +61,8 @@ func (f *fleet) resource(name string) string { return "ordbench-" + f.claim.id +
 
 // makeNetwork makes the private network of the stack.
 func (f *fleet) makeNetwork(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, requestLimit)
+	defer cancel()
 	f.network = f.resource("net")
 	//nolint:staticcheck // what replaces it looks for a daemon of its own
 	n, err := f.engine.CreateNetwork(ctx, testcontainers.NetworkRequest{
@@ -234,7 +236,7 @@ func (f *fleet) Close() error {
 		problems = append(problems, remove(ctx, f.engine.api, f.claim.id))
 	}
 	for _, p := range f.places {
-		p.settle()
+		p.settle(ctx)
 	}
 	if f.spans != nil {
 		problems = append(problems, f.spans.Close())

@@ -284,13 +284,17 @@ func (p *place) put(ctx context.Context, files []file) error {
 	return nil
 }
 
-// settle waits for the end of a run whose container is gone.
-func (p *place) settle() {
+// settle waits for the end of a run whose container is gone, while ctx lasts.
+func (p *place) settle(ctx context.Context) {
 	p.mu.Lock()
 	r := p.run
 	p.mu.Unlock()
-	if r != nil {
-		<-r.settled
+	if r == nil {
+		return
+	}
+	select {
+	case <-r.settled:
+	case <-ctx.Done():
 	}
 }
 

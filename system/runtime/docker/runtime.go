@@ -52,7 +52,7 @@ func (r Runtime) Boot(ctx context.Context, cfg system.Config) (system.Fleet, err
 	if r.Progress == nil {
 		r.Progress = func(string) {}
 	}
-	if err := supports(cfg, nil); err != nil {
+	if err := supports(cfg); err != nil {
 		return nil, fmt.Errorf("%w: take --runtime local", err)
 	}
 	e, err := connect(ctx)
@@ -68,13 +68,15 @@ func (r Runtime) Boot(ctx context.Context, cfg system.Config) (system.Fleet, err
 
 // prepare does all that a fleet needs before its first start.
 func (f *fleet) prepare(ctx context.Context) error {
-	if _, _, err := f.engine.removeStacks(ctx, abandoned); err != nil {
+	sweeping, cancel := context.WithTimeout(ctx, closeLimit)
+	_, _, err := f.engine.removeStacks(sweeping, abandoned)
+	cancel()
+	if err != nil {
 		f.rt.Log.Warn("sweep what dead stacks left", "error", err)
 	}
 	if err := f.findImages(ctx); err != nil {
 		return err
 	}
-	var err error
 	if f.claim, err = claimStack(); err != nil {
 		return err
 	}
