@@ -105,7 +105,7 @@ func (r *run) Exit() string { return r.exit }
 // Terminate asks for an orderly end. A paused container can only do so once
 // it runs again.
 func (r *run) Terminate() error {
-	if stopped, _, err := r.Stopped(); err == nil && stopped {
+	if r.frozen.Load() {
 		if err := r.Resume(); err != nil {
 			return err
 		}
