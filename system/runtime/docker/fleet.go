@@ -37,7 +37,6 @@ type fleet struct {
 	replicas  []system.Replica
 	places    map[string]*place
 	starting  chan struct{} // a place in it for each container that is made and started
-	goneFirst func()        // undoes goFirst; nil: not begun
 
 	stopRenewing context.CancelFunc // nil: not begun
 	renewing     sync.WaitGroup
@@ -225,9 +224,6 @@ func (f *fleet) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 	defer cancel()
 	var problems []error
-	if f.goneFirst != nil {
-		f.goneFirst()
-	}
 	if f.stopRenewing != nil {
 		f.stopRenewing()
 		f.renewing.Wait()

@@ -83,7 +83,6 @@ func (f *fleet) prepare(ctx context.Context) error {
 	if f.reaper, err = startReaper(f.rt.Reaper, f.claim.id); err != nil {
 		return fmt.Errorf("start the reaper: %w", err)
 	}
-	f.goneFirst = goFirst()
 	if err := f.makeNetwork(ctx); err != nil {
 		return err
 	}
