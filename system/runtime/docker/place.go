@@ -144,19 +144,26 @@ func (p *place) vacate(ctx context.Context) error {
 // is missed, and follows it to its end.
 func (p *place) launch(ctx context.Context, log *os.File) (*run, error) {
 	api := p.fleet.engine.api
-	attached, err := api.ContainerAttach(ctx, p.id, client.ContainerAttachOptions{Stream: true, Stdout: true, Stderr: true})
-	if err != nil {
-		return nil, fmt.Errorf("attach: %w", err)
+	attach := func() (client.ContainerAttachResult, error) {
+		return api.ContainerAttach(ctx, p.id, client.ContainerAttachOptions{Stream: true, Stdout: true, Stderr: true})
 	}
+	attached, early := attach()
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	wait := api.ContainerWait(following, p.id, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
 	fail := func(err error) (*run, error) {
 		stop()
-		attached.Close()
+		if early == nil {
+			attached.Close()
+		}
 		return nil, err
 	}
 	if _, err := api.ContainerStart(ctx, p.id, client.ContainerStartOptions{}); err != nil {
 		return fail(err)
+	}
+	if early != nil { // Podman attaches to what runs, and only to that
+		if attached, early = attach(); early != nil {
+			return fail(fmt.Errorf("attach: %w", early))
+		}
 	}
 	found, err := api.ContainerInspect(ctx, p.id, client.ContainerInspectOptions{})
 	if err != nil {
