@@ -97,7 +97,7 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 	defer stop()
 	var worst error
 	for _, s := range list {
-		rt, why, err := o.runtime.choose(ctx, cmd.ErrOrStderr(), s.System, misfit(s.Links()))
+		rt, why, err := o.runtime.choose(ctx, cmd.ErrOrStderr(), s.System, misfit(s))
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ordbench/ordbench/scenarios"
 	"github.com/ordbench/ordbench/system"
 	"github.com/ordbench/ordbench/system/runtime/docker"
 	"github.com/ordbench/ordbench/system/runtime/local"
@@ -82,13 +83,12 @@ func (o *runtimeOptions) choose(ctx context.Context, progress io.Writer, cfg sys
 	return local.Runtime{}, why, nil
 }
 
-// misfit says why links can't be disturbed in containers, "" if there are
-// none.
-func misfit(links []string) string {
-	if len(links) == 0 {
-		return ""
+// misfit says why a scenario can't be played in containers, "" if it can.
+func misfit(s *scenarios.Scenario) string {
+	for _, p := range s.CheckOn(runtimeDocker) {
+		return p.Message
 	}
-	return "the docker runtime has no faults on links such as " + links[0]
+	return ""
 }
 
 // containers is the runtime of containers as the flags want it. The error is
