@@ -85,8 +85,8 @@ func (o *runtimeOptions) choose(ctx context.Context, progress io.Writer, cfg sys
 
 // misfit says why a scenario can't be played in containers, "" if it can.
 func misfit(s *scenarios.Scenario) string {
-	for _, p := range s.CheckOn(runtimeDocker) {
-		return p.Message
+	if problems := s.CheckOn(runtimeDocker); len(problems) > 0 {
+		return problems[0].Message
 	}
 	return ""
 }
