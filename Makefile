@@ -40,7 +40,7 @@ bench: ## run the benchmarks
 bench-pipeline: build ## what the whole local stack sustains; it wants a quiet machine
 	bin/ordbench run -q scenarios/bench/pipeline.yaml
 
-bench-load: ## the load engine beside wrk, hey, oha and k6, what of them is installed; it wants a quiet machine
+bench-load: ## the load engine beside wrk, hey, oha and k6, what of them is installed; ten minutes of a quiet machine, or ARGS="-only cost"
 	$(GO) build -o bin/bench-load ./loadgen/bench
 	bin/bench-load $(ARGS)
 
@@ -66,13 +66,13 @@ soak-load: ## RUNS (1000) short loads against servers that break, hang, talk non
 	ORDBENCH_SOAK_RUNS=$(or $(RUNS),1000) $(GO) test ./loadgen/wire -run TestNoFaultBends -count 1 -v -timeout 30m
 
 soak-kill: ## kill ordbench 50 times in mid-fault: is anything left after 5 s?
-	ORDBENCH_SOAK_KILLS=50 $(GO) test ./cmd/ordbench -run TestAKilledOrdbench -count 1 -v -timeout 30m
+	ORDBENCH_SOAK_KILLS=$(or $(ORDBENCH_SOAK_KILLS),50) $(GO) test ./cmd/ordbench -run TestAKilledOrdbench -count 1 -v -timeout 30m
 
 soak-kill-docker: ## kill ordbench 20 times with a stack of containers, boot included: is anything left after 10 s?
 	ORDBENCH_REQUIRE_DOCKER=1 ORDBENCH_SOAK_DOCKER_KILLS=20 $(GO) test ./system/runtime/docker -run TestKilledOwner -count 1 -v -timeout 30m
 
 soak-chaos: ## 20 random schedules of overlapping faults at 300 orders/s: does every book balance?
-	ORDBENCH_SOAK_SEEDS=20 $(GO) test ./cmd/ordbench -run TestRandomFaults -count 1 -v -timeout 60m
+	ORDBENCH_SOAK_SEEDS=$(or $(ORDBENCH_SOAK_SEEDS),20) ORDBENCH_SOAK_FROM=$(or $(ORDBENCH_SOAK_FROM),1) $(GO) test ./cmd/ordbench -run TestRandomFaults -count 1 -v -timeout 60m
 
 clean: ## remove what build and run made
 	rm -rf bin results

@@ -18,7 +18,4 @@ func codeOption(codes ...string) Option {
 	return Option{Name: "code", Kind: Word, Default: codes[0], Words: slices.Clone(codes), Summary: "Kafka's name of the error"}
 }
 
-var (
-	requestsOption = Option{Name: "share", Kind: Share, Default: "100%", Summary: "of the requests"}
-	topicOption    = Option{Name: "topic", Kind: Word, Default: "all", Summary: "one topic, or all"}
-)
+var requestsOption = Option{Name: "share", Kind: Share, Default: "100%", Summary: "of the requests"}

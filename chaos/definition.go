@@ -16,6 +16,7 @@ type Definition struct {
 	Needs   []Need   `json:"needs"`
 	// NotOn says why it can't be made on a runtime, by the runtime's name.
 	NotOn   map[string]string `json:"not_on,omitempty"`
+	Notes   []string          `json:"notes,omitempty"`
 	Example string            `json:"example"` // a command line
 
 	Least int `json:"least,omitempty"` // replicas that its target must have; 0: one will do
@@ -72,7 +73,7 @@ func definitions() []Definition {
 		kill, stop, pause, resume, restart, crashLoop, failpoint,
 		latency, bandwidth, reset, halfOpen, slice, cut, dropAfter, flap,
 		partition, packetLoss, packetDelay,
-		killLeader, leaderAway, produceErrors, fetchErrors, commitErrors, rebalanceStorm, poison,
+		killLeader, leaderAway, produceErrors, fetchErrors, commitErrors, rebalanceStorm, poison, redrive,
 		slowDatabase, failingDatabase, lockHeld, diskFull, cacheFlush, cacheAway,
 		providerLatency, declineStorm, timeoutStorm,
 		cpuLimit, cpuBurn, memory, files, clock,

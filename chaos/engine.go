@@ -52,7 +52,6 @@ type fault struct {
 	said    map[string]Sight // what a look has seen last; guarded too
 	unseen  error            // why the last look saw nothing; guarded too
 	last    time.Time        // when the last place was over; guarded too
-	endless bool             // it ends only when it is healed
 	lift    chan struct{}    // closed: end it now
 	lifted  sync.Once
 	shown   chan struct{} // closed: its effect is proven
@@ -113,7 +112,7 @@ func (e *Engine) recordOf(f *fault) Record {
 // end is not waited for.
 func (e *Engine) Wait() {
 	for _, f := range e.all() {
-		if !f.endless {
+		if !f.record.Endless {
 			<-f.done
 		}
 	}
@@ -151,7 +150,7 @@ func (e *Engine) begin(spec Spec, planned time.Time) (*fault, error) {
 	}
 	f := e.open(spec, planned, places)
 	f.act = act
-	f.endless = act.undo != nil && spec.For() == 0 && act.over == nil
+	f.record.Endless = act.undo != nil && spec.For() == 0 && act.over == nil
 	return f, nil
 }
 

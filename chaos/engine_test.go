@@ -494,10 +494,49 @@ func TestCatalogueIsComplete(t *testing.T) {
 		}
 		spec := Spec{Fault: d.Name, Target: d.Targets[0], Options: Options{}}
 		if _, takes := d.option("point"); takes { // it has no default
-			spec.Options["point"] = d.Targets[0] + ".before-commit"
+			spec.Options["point"] = Points(d.Targets[0])[0]
 		}
 		if problems := spec.Validate(); len(problems) > 0 {
 			t.Errorf("%s: %v", d.Name, problems[0])
 		}
+	}
+}
+
+// What was drawn and could not be made, because another fault had its target
+// down at that moment, is left out. What was planned is missing, and so is what
+// could not be made for no such reason.
+func TestADrawnFaultInTheWayOfAnotherIsLeftOut(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		source  string
+		beside  *Spec
+		skipped bool
+	}{
+		{"drawn, beside a restart of its target", "nemesis", &Spec{Fault: "restart", Target: "broker", Source: "nemesis"}, true},
+		{"planned, beside a restart of its target", "scenario", &Spec{Fault: "restart", Target: "broker", Source: "nemesis"}, false},
+		{"drawn, beside a restart of something else", "nemesis", &Spec{Fault: "restart", Target: "cache", Source: "nemesis"}, false},
+		{"drawn, alone", "nemesis", nil, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLab("broker-0", "cache-0")
+				l.refuses["pause broker-0"] = errors.New("connection refused")
+				e := New(l, nil, nil)
+				timeline := []Timed{{At: startTime / 2, Spec: Spec{Fault: "pause", Target: "broker", Source: tt.source, Options: Options{"for": "1s"}}}}
+				if tt.beside != nil {
+					timeline = append(timeline, Timed{Spec: *tt.beside})
+				}
+				e.Play(t.Context(), time.Now(), timeline)
+				e.Wait()
+				records := e.Records()
+				r := records[len(records)-1]
+				if r.Effective || (r.Skipped != "") != tt.skipped || (r.Error == "") != tt.skipped {
+					t.Errorf("left out: %q, error: %q", r.Skipped, r.Error)
+				}
+				if tt.skipped && r.Skipped != "restart-broker was in its way: pause broker-0: connection refused" {
+					t.Error(r.Skipped)
+				}
+			})
+		})
 	}
 }

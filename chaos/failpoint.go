@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,23 +21,71 @@ type Failpoints interface {
 	Restarter
 }
 
+// points are the failpoints of each service, after its name and a dot. A test
+// holds them to those of the services.
+var points = map[string][]string{
+	"order": slices.Concat([]string{"place.before-commit", "place.after-commit", "consume.before-commit", "consume.after-commit"},
+		offsetPoints, asidePoints, relayPoints),
+	"inventory": slices.Concat([]string{"before-commit", "after-commit", "compensation.before-commit", "compensation.after-commit"},
+		offsetPoints, asidePoints, relayPoints),
+	"payment": slices.Concat([]string{"before-charge", "after-charge", "before-commit", "after-commit"},
+		offsetPoints, asidePoints, relayPoints),
+	"notification": slices.Concat([]string{"before-commit", "after-commit"}, offsetPoints, asidePoints),
+}
+
+var (
+	offsetPoints = []string{"before-offset-commit", "after-offset-commit"}
+	asidePoints  = []string{"aside.before-publish", "aside.after-publish"}
+	relayPoints  = []string{"relay.before-publish", "relay.after-publish", "relay.after-mark"}
+)
+
+// Points names the failpoints of a service, "inventory.after-commit".
+func Points(component string) []string {
+	names := make([]string, len(points[component]))
+	for i, name := range points[component] {
+		names[i] = component + "." + name
+	}
+	return names
+}
+
+func pointNotes() []string {
+	var notes []string
+	for _, component := range keepers {
+		notes = append(notes, "points "+component+".NAME: "+strings.Join(points[component], ", "))
+	}
+	return notes
+}
+
 var failpoint = Definition{
 	Name:    "failpoint",
 	Family:  ProcessFamily,
 	Summary: "a service dies, stands still or fails between two steps of its work",
 	Targets: keepers,
 	Options: []Option{
-		{Name: "point", Kind: Word, Summary: "where: order.place.after-commit, inventory.before-offset-commit, payment.after-charge, ..."},
+		{Name: "point", Kind: Word, Summary: "where: the service and the step, inventory.after-commit"},
 		{Name: "action", Kind: Word, Default: "crash", Words: []string{"crash", "pause", "error"}, Summary: "crash strikes once, the others at each passage"},
 		{Name: "wait", Kind: Duration, Default: "500ms", Summary: "of a pause"},
 		{Name: "for", Kind: Duration, Default: "5s", Summary: "how long it is armed; 0s lasts until it is healed"},
 		replicasOption,
 	},
+	Notes:   pointNotes(),
 	Example: "ordbench chaos failpoint inventory --point inventory.after-commit --for 10s",
 	check: func(s Spec) *UsageError {
 		component, _ := s.component()
-		if !strings.HasPrefix(s.text("point"), component+".") {
-			return &UsageError{Field: "point", Message: fmt.Sprintf("%s is no point of %s", s.text("point"), component), Hint: "its points begin with " + component + "."}
+		if point, own := s.text("point"), Points(component); !slices.Contains(own, point) {
+			hint := suggest(point, own)
+			for _, other := range keepers {
+				if slices.Contains(Points(other), point) {
+					hint = "it is one of " + other
+				}
+			}
+			return &UsageError{Field: "point", Message: fmt.Sprintf("%q is no point of %s", point, component), Hint: hint}
+		}
+		if _, given := s.Options["wait"]; given && s.text("action") != "pause" {
+			return &UsageError{Field: "wait", Message: "wait is that of a pause, and the action is " + s.text("action"), Hint: "action pause"}
+		}
+		if s.text("action") == "pause" && s.duration("wait") == 0 {
+			return &UsageError{Field: "wait", Message: "a pause of 0s is none"}
 		}
 		return nil
 	},

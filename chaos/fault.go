@@ -35,6 +35,7 @@ type Record struct {
 	Reverted  bool      `json:"reverted"`
 	Skipped   string    `json:"skipped,omitempty"` // why a drawn fault does not count: its target was not there, or nothing ran into it
 	Error     string    `json:"error,omitempty"`
+	Endless   bool      `json:"endless,omitempty"` // it ends only when it is healed
 }
 
 // Stands says that the fault is in place and was not undone yet.

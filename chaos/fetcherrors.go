@@ -11,5 +11,6 @@ var fetchErrors = Definition{
 	},
 	NotOn:   map[string]string{onDocker: notOrdered},
 	Example: "ordbench chaos fetch-errors broker --share 50% --for 5s",
+	check:   Spec.checkTopic,
 	bind:    brokerFault("broker.fetch", "fetch requests were answered with an error"),
 }

@@ -20,6 +20,15 @@ var poison = Definition{
 	},
 	Example: "ordbench chaos poison broker --topic orders-topic --messages 10",
 	piles:   true,
+	check: func(s Spec) *UsageError {
+		if p := s.checkTopic(); p != nil {
+			return p
+		}
+		if s.count("messages") == 0 {
+			return &UsageError{Field: "messages", Message: "0 messages harm nobody"}
+		}
+		return nil
+	},
 	bind: func(e *Engine, s Spec) (act, error) {
 		stack, err := means[Poisoner](e, "topics to write to")
 		return act{

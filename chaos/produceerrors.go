@@ -11,5 +11,6 @@ var produceErrors = Definition{
 	},
 	NotOn:   map[string]string{onDocker: notOrdered},
 	Example: "ordbench chaos produce-errors broker --code NOT_ENOUGH_REPLICAS_AFTER_APPEND --share 30% --for 5s",
+	check:   Spec.checkTopic,
 	bind:    brokerFault("broker.produce", "produce requests were answered with an error"),
 }

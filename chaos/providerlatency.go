@@ -10,6 +10,7 @@ var providerLatency = Definition{
 		chargesOption("100%"), forOption, replicasOption,
 	},
 	Example: "ordbench chaos provider-latency payment --delay 500ms --for 10s",
+	check:   func(s Spec) *UsageError { return s.positive("delay") },
 	bind: func(e *Engine, s Spec) (act, error) {
 		return leverFault{"provider.slow", []string{"delay", "share"}, "charges took longer"}.act(e, s)
 	},

@@ -24,6 +24,7 @@ var rebalanceStorm = Definition{
 		forOption,
 	},
 	Example: "ordbench chaos rebalance-storm broker --every 1s --for 10s",
+	check:   func(s Spec) *UsageError { return s.positive("every") },
 	bind: func(e *Engine, s Spec) (act, error) {
 		if on, ok := e.system.(located); !ok || on.Runtime() != onDocker {
 			return leverFault{"broker.rebalance", []string{"every"}, "heartbeats were answered with a rebalance"}.act(e, s)

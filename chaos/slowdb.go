@@ -11,6 +11,7 @@ var slowDatabase = Definition{
 		forOption, replicasOption,
 	},
 	Example: "ordbench chaos slow-database order --delay 100ms --for 5s",
+	check:   func(s Spec) *UsageError { return s.positive("delay") },
 	bind: func(e *Engine, s Spec) (act, error) {
 		return leverFault{"store.slow", []string{"delay", "share"}, "writes were delayed"}.act(e, s)
 	},

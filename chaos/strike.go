@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// NoProof begins the error of a fault that stood and was run into by nobody.
+const NoProof = "no proof of its effect: "
+
 // strike makes the effect of a fault, and lets it live until its end.
 func (e *Engine) strike(ctx context.Context, f *fault) error {
 	if err := e.journal.begin(f.record); err != nil {
@@ -46,7 +49,11 @@ func (e *Engine) strike(ctx context.Context, f *fault) error {
 	}
 	if err != nil {
 		f.record.Effective = false
-		f.fail(err)
+		if by := e.disturber(f); by != "" && f.record.Spec.Source == "nemesis" {
+			f.record.Skipped = fmt.Sprintf("%s was in its way: %v", by, err)
+		} else {
+			f.fail(err)
+		}
 	}
 	e.log.Info("fault", "name", f.record.Spec.Name, "effective", f.record.Effective, "places", f.record.Replicas, "error", f.record.Error)
 	e.mu.Unlock()
@@ -70,8 +77,16 @@ func latest(a, b time.Time) time.Time {
 func (e *Engine) live(ctx context.Context, f *fault) {
 	defer close(f.done)
 	var over <-chan time.Time
-	if !f.endless {
-		timer := time.NewTimer(f.record.Spec.For())
+	if !f.record.Endless {
+		// From when it was there, not from when that was proven: a probe
+		// through a link of 200 ms takes them too.
+		e.mu.Lock()
+		from := f.record.Started
+		e.mu.Unlock()
+		if from.IsZero() {
+			from = time.Now()
+		}
+		timer := time.NewTimer(time.Until(from.Add(f.record.Spec.For())))
 		defer timer.Stop()
 		over = timer.C
 	}
@@ -99,7 +114,7 @@ func (e *Engine) live(ctx context.Context, f *fault) {
 	e.revert(ctx, f, undo)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !f.record.Effective && f.record.Error == "" {
+	if !f.record.Effective && f.record.Error == "" && f.record.Skipped == "" {
 		why := "nothing ran into it while it stood"
 		if f.unseen != nil {
 			why = f.unseen.Error()
@@ -110,7 +125,7 @@ func (e *Engine) live(ctx context.Context, f *fault) {
 			f.record.Skipped = "it stood, and " + why
 			return
 		}
-		f.fail(fmt.Errorf("no proof of its effect: %s", why))
+		f.fail(errors.New(NoProof + why))
 	}
 }
 
@@ -201,6 +216,23 @@ func (e *Engine) each(ctx context.Context, f *fault, places []string, do func(co
 	return errors.Join(errs...)
 }
 
+// disturber names a fault that ends the process of a place, stood on one of
+// those of f, and was not over when f was begun: what can't be made on a
+// process that is gone is no news about f. The caller holds the lock.
+func (e *Engine) disturber(f *fault) string {
+	for _, other := range e.faults {
+		r := other.record
+		d, _ := Find(r.Spec.Fault)
+		if other == f || d.Family != ProcessFamily || !r.Ended.IsZero() && r.Ended.Before(f.record.Planned) {
+			continue
+		}
+		if slices.ContainsFunc(f.record.Replicas, func(place string) bool { return slices.Contains(r.Replicas, place) }) {
+			return r.Spec.Name
+		}
+	}
+	return ""
+}
+
 // The methods below are called under the engine's lock.
 
 func (f *fault) prove(place string, s Sight) {
@@ -221,7 +253,7 @@ func (f *fault) fail(err error) {
 // show takes down that the effect was seen at a place.
 func (f *fault) show(place string) {
 	f.proven[place] = true
-	if !f.record.Effective && f.record.Error == "" {
+	if !f.record.Effective && f.record.Error == "" && f.record.Skipped == "" {
 		f.record.Effective = true
 		close(f.shown)
 	}

@@ -111,3 +111,11 @@ func suggest(name string, known []string) string {
 	}
 	return fmt.Sprintf("did you mean %q?", best)
 }
+
+// positive asks for more than nothing of a duration.
+func (s Spec) positive(option string) *UsageError {
+	if s.duration(option) > 0 {
+		return nil
+	}
+	return &UsageError{Field: option, Message: fmt.Sprintf("%s: %s of 0s does nothing", option, s.Fault)}
+}

@@ -19,6 +19,7 @@ const (
 	AllTerminal       = "all-terminal"        // an order comes to an end
 	Consumed          = "consumed"            // each event that a group must handle is handled or laid aside
 	LaidAside         = "laid-aside"          // a dead letter says whose it is and why, and its order does not just wait
+	NothingInDoubt    = "nothing-in-doubt"    // in two-phase commit: no promise waits for its end, no decision for who must hear it
 	StatusValid       = "status-valid"        // a status is known and agrees with the stock
 )
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/ordbench/ordbench/loadgen"
@@ -13,9 +14,10 @@ import (
 // LawFlags is an arrival law as one types it on a command line, in the words
 // of a scenario.
 type LawFlags struct {
-	Rate     string // "500/s", or "100/s..1000/s"
-	Arrivals string // "constant", "poisson" or "closed"
-	Trace    string // a file
+	Rate     string   // "500/s", or "100/s..1000/s"
+	Steps    []string // rates of equal parts, in place of one
+	Arrivals string   // "constant", "poisson" or "closed"
+	Trace    string   // a file
 	Users    int
 	Think    time.Duration
 }
@@ -41,6 +43,19 @@ func (f LawFlags) Phase(length time.Duration) (Phase, error) {
 		check("--rate", rateOf(&p).set(f.Rate))
 		if len(errs) == 0 && p.Rate == 0 && p.RateTo == 0 {
 			complain("--rate: %s is no load", f.Rate)
+		}
+	}
+	if len(f.Steps) > 0 {
+		given++
+		highest := 0.0
+		for _, text := range f.Steps {
+			var r float64
+			check("--steps", rate(&r).set(text))
+			p.Steps = append(p.Steps, r)
+			highest = max(highest, r)
+		}
+		if len(errs) == 0 && highest == 0 {
+			complain("--steps: %s is no load", strings.Join(f.Steps, ","))
 		}
 	}
 	check("--arrivals", arrivals(&p.Arrivals).set(f.Arrivals))
@@ -75,7 +90,7 @@ func (f LawFlags) Phase(length time.Duration) (Phase, error) {
 	case given == 0:
 		complain("how much? write --rate 500/s")
 	case given > 1:
-		complain("--rate, --trace and --users exclude each other")
+		complain("--rate, --steps, --trace and --users exclude each other")
 	}
 	if length <= 0 || length > longest {
 		complain("--duration: %v, want more than 0 and at most %s", length, short(longest))

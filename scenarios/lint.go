@@ -120,6 +120,9 @@ func (r *reader) judgeGates(s *Scenario) {
 		if !known && !r.broken[&g.Metric] {
 			r.complain(r.at(&g.Metric, g), suggestMetric(g.Metric, near), "unknown metric %q", g.Metric)
 		}
+		if known && s.Traffic.Measure == MeasureBooks && !strings.HasPrefix(g.Metric, "orders.") {
+			r.complain(r.at(&g.Metric, g), "measure: all, or a gate on orders", "the traffic says measure: books, and %s is not in the books", g.Metric)
+		}
 		r.judgeBounds(g)
 		r.judgeScope(s, g, m, known)
 	}

@@ -52,6 +52,8 @@ system:
   notification: {replicas: 5}
   scaling: {by: none, lag_threshold: 10, partitions: 4, polling_interval: 500ms, stabilization_window: 0s}
   broker: {replicas: 3}
+  database: {url: "postgres://u@db:5432/postgres"}
+  consistency: 2pc
   images: {kafka: k:1, redis: r:2, postgres: p:3, mirror: here/there}
   tracing: {sample: 25%}
   coupling: sync
@@ -61,6 +63,7 @@ traffic:
   connections: 8
   timeout: 3s
   max_slip: 20ms
+  measure: all
   mix: {place_order: 33.3%, read_order: 66.7%}
   phases:
     - {name: warm-up, rate: 100/min, for: 1m30s, record: false}
@@ -103,10 +106,11 @@ func TestEveryKeyIsRead(t *testing.T) {
 			Tracing:  system.TracingConfig{Sample: 0.25},
 			Broker:   system.BrokerConfig{Replicas: 3},
 			Images:   system.ImagesConfig{Kafka: "k:1", Redis: "r:2", PostgreSQL: "p:3", Mirror: "here/there"},
-			Coupling: system.CouplingSync,
+			Database: system.DatabaseConfig{URL: "postgres://u@db:5432/postgres"},
+			Coupling: system.CouplingSync, Consistency: system.Consistency2PC,
 		},
 		Traffic: Traffic{
-			Customers: 10, Connections: 8, Timeout: 3 * time.Second, MaxSlip: 20 * time.Millisecond,
+			Customers: 10, Connections: 8, Timeout: 3 * time.Second, MaxSlip: 20 * time.Millisecond, Measure: MeasureAll,
 			Mix: map[string]float64{"place_order": 33.3 / 100, "read_order": 66.7 / 100},
 			Phases: []Phase{
 				{Name: "warm-up", Rate: 100.0 / 60, RateTo: 100.0 / 60, For: 90 * time.Second, Arrivals: "constant"},
@@ -248,10 +252,10 @@ func TestLoadSaysWhatItCouldNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, row := range []struct{ path, want string }{
-		{"none.yaml", "read scenario none.yaml: file does not exist; known: broker-outage, coupling-sync, kill-inventory, kill-payment, nemesis, partition, ramp, slow-link, spike, steady"},
+		{"none.yaml", "read scenario none.yaml: file does not exist; known: broker-outage, coupling-sync, kill-inventory, kill-payment, nemesis, partition, ramp, slow-link, spike, steady, two-phase-commit"},
 		{"spik", `read scenario spik: file does not exist; did you mean "spike"?`},
 		{"elsewhere/spike.yaml", `read scenario elsewhere/spike.yaml: file does not exist; the library has "spike"`},
-		{"folder", "read scenario folder: is a directory; known: broker-outage, coupling-sync, kill-inventory, kill-payment, nemesis, partition, ramp, slow-link, spike, steady"},
+		{"folder", "read scenario folder: is a directory; known: broker-outage, coupling-sync, kill-inventory, kill-payment, nemesis, partition, ramp, slow-link, spike, steady, two-phase-commit"},
 	} {
 		_, err := Load(row.path)
 		var unread *FileError

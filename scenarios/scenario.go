@@ -41,9 +41,18 @@ type Traffic struct {
 	Connections int                // the most that are open at once
 	Timeout     time.Duration      // of one attempt, from when it was due
 	MaxSlip     time.Duration      // how late the generator itself may be at p99 before it, not the system, is measured
+	Measure     string             // MeasureAll or MeasureBooks
 	Mix         map[string]float64 // operation to its share of the arrivals; the shares add up to 1
 	Phases      []Phase
 }
+
+// What a run says, and so what makes it inconclusive. One that measures only
+// its books is judged although the generator was the limit: that changes how
+// much was asked and when, not what is true of what was asked.
+const (
+	MeasureAll   = "all"
+	MeasureBooks = "books"
+)
 
 // The arrival laws of a phase.
 const (
@@ -171,6 +180,7 @@ func defaults() *Scenario {
 			Connections: 256,
 			Timeout:     5 * time.Second,
 			MaxSlip:     50 * time.Millisecond,
+			Measure:     MeasureAll,
 			Mix:         map[string]float64{"place_order": 0.8, "read_order": 0.2},
 		},
 	}

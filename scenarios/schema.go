@@ -2,7 +2,9 @@ package scenarios
 
 import (
 	"net"
+	"net/url"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/ordbench/ordbench/loadgen"
@@ -73,7 +75,11 @@ func systemKeys(c *system.Config) object {
 			{"broker", object{of: "system.broker", flow: true, fields: []field{
 				{"replicas", brokers(&c.Broker.Replicas), false},
 			}}, false},
+			{"database", object{of: "system.database", flow: true, fields: []field{
+				{"url", optional{databaseURL(&c.Database.URL), func() bool { return c.Database.URL == "" }}, false},
+			}}, false},
 			{"images", imageKeys(&c.Images), false},
+			{"consistency", oneOf(&c.Consistency, []string{system.ConsistencySaga, system.Consistency2PC}), false},
 			{"coupling", oneOf(&c.Coupling, []string{system.CouplingAsync, system.CouplingSync}), false},
 			{"tracing", object{of: "system.tracing", flow: true, fields: []field{
 				{"sample", share(&c.Tracing.Sample), false},
@@ -114,6 +120,24 @@ func imageKeys(c *system.ImagesConfig) rule {
 	}}
 }
 
+// databaseURL is a PostgreSQL server that is there already. A password would
+// stand in results and on command lines.
+func databaseURL(to *string) value {
+	v := words(to)
+	v.set = func(s string) *wrong {
+		u, err := url.Parse(s)
+		switch {
+		case err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Host == "":
+			return wrongf("write postgres://user@127.0.0.1:5432/postgres", "not the URL of a PostgreSQL server")
+		case strings.Contains(u.User.String(), ":") || u.Query().Has("password"):
+			return wrongf("put it into PGPASSWORD or a password file", "the URL has a password in it")
+		}
+		*to = s
+		return nil
+	}
+	return v
+}
+
 // brokers is one broker, or a cluster that survives the death of its leader.
 func brokers(to *int) value {
 	v := whole(to, 1, 3)
@@ -136,6 +160,7 @@ func trafficKeys(t *Traffic) object {
 		{"connections", whole(&t.Connections, 1, 100_000), false},
 		{"timeout", duration(&t.Timeout, time.Millisecond, time.Minute), false},
 		{"max_slip", duration(&t.MaxSlip, time.Millisecond, time.Minute), false},
+		{"measure", oneOf(&t.Measure, []string{MeasureAll, MeasureBooks}), false},
 		{"mix", mix{&t.Mix}, false},
 		{"phases", listOf[Phase]{to: &t.Phases, want: "a list of phases", item: phaseKeys}, true},
 	}}

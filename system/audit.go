@@ -10,8 +10,8 @@ import (
 	"github.com/ordbench/ordbench/system/events"
 )
 
-// bookkeepers are the components that keep a database.
-var bookkeepers = []Component{Order, Inventory, Payment, Notification}
+// Bookkeepers are the components that keep a database.
+func Bookkeepers() []Component { return []Component{Order, Inventory, Payment, Notification} }
 
 // Undecodable is the type that Audit gives a message that is no event.
 const Undecodable = "undecodable"
@@ -123,6 +123,11 @@ func (s *Stack) auditBook(ctx context.Context, c Component, a Auditor) error {
 	if err := auditInbox(ctx, tx, a); err != nil {
 		return err
 	}
+	if s.cfg.Consistency == Consistency2PC {
+		if err := auditInDoubt(ctx, tx, c, a); err != nil {
+			return err
+		}
+	}
 	return auditOutbox(ctx, tx, c, a)
 }
 
@@ -134,6 +139,37 @@ func auditInbox(ctx context.Context, tx *sql.Tx, a Auditor) error {
 		}
 		return a.Inbox(r)
 	})
+}
+
+// auditInDoubt reads what is promised and not ended: the branches of a
+// database, and the decisions that somebody was not told of.
+func auditInDoubt(ctx context.Context, tx *sql.Tx, c Component, a Auditor) error {
+	for what, query := range inDoubt(c) {
+		err := each(ctx, tx, query, func(scan func(...any) error) error {
+			r := InDoubtRow{Owner: string(c), What: what}
+			if err := scan(&r.Name); err != nil {
+				return err
+			}
+			return a.InDoubt(r)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inDoubt are the queries for what is in doubt in the database of c, by what
+// they find.
+func inDoubt(c Component) map[string]string {
+	queries := map[string]string{"prepared": `SELECT gid FROM pg_prepared_xacts WHERE database = current_database() ORDER BY prepared`}
+	switch c {
+	case Order:
+		queries["decided, and not told to all"] = `SELECT order_id FROM decisions WHERE settled_at IS NULL ORDER BY decided_at`
+	case Payment:
+		queries["money held"] = `SELECT order_id FROM provider_charges WHERE outcome = 'held' ORDER BY at`
+	}
+	return queries
 }
 
 func auditOrders(ctx context.Context, tx *sql.Tx, a Auditor) error {

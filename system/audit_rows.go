@@ -15,6 +15,7 @@ type Auditor interface {
 	Event(EventRow) error
 	Inbox(InboxRow) error
 	DeadLetter(DeadLetter) error
+	InDoubt(InDoubtRow) error
 }
 
 // OrderRow is one row of the order database.
@@ -50,7 +51,7 @@ type StockRow struct {
 type ChargeRow struct {
 	OrderID string
 	Key     string // what it was asked under
-	Outcome string // captured, declined
+	Outcome string // captured, declined; in two-phase commit held and voided too
 	Cents   int64
 	At      time.Time
 }
@@ -87,6 +88,14 @@ type OutboxRow struct {
 type InboxRow struct {
 	Group string
 	Seen  uint64
+}
+
+// InDoubtRow is a part of a transaction over several services that waits for its
+// end. There are such only in two-phase commit.
+type InDoubtRow struct {
+	Owner string // component
+	What  string // what about it is in doubt, for people
+	Name  string // of the order, or of the server's prepared transaction
 }
 
 // EventRow is one message found in a topic.

@@ -17,9 +17,11 @@ type Config struct {
 	Notification NotificationConfig
 	Scaling      ScalingConfig
 	Coupling     string // CouplingAsync or CouplingSync
+	Consistency  string // ConsistencySaga or Consistency2PC
 	Patterns     PatternsConfig
 	Tracing      TracingConfig
 	Broker       BrokerConfig
+	Database     DatabaseConfig
 	Images       ImagesConfig
 
 	// Dir holds state and data. "" takes a temporary directory, which is
@@ -112,6 +114,16 @@ const (
 	CouplingSync  = "sync"  // by calls, and an order is answered when it has come to its end
 )
 
+// How the parts of an order come to agree.
+const (
+	ConsistencySaga = "saga" // each service does its part, and undoes it if a later one fails
+	Consistency2PC  = "2pc"  // all promise their parts before any is done; by calls, whatever the coupling
+)
+
+// Inline says that the order service calls the others itself, and that an
+// order is answered when it has come to its end: there are no events.
+func (c Config) Inline() bool { return c.Coupling == CouplingSync || c.Consistency == Consistency2PC }
+
 // PatternsConfig switches each pattern, so that its worth can be measured.
 type PatternsConfig struct {
 	Outbox      bool
@@ -140,6 +152,16 @@ type BrokerConfig struct {
 	// topic is kept three times, and two of them acknowledge. Only where the
 	// runtime has real brokers.
 	Replicas int
+}
+
+// DatabaseConfig is where services keep their books, on a runtime that leaves
+// the choice.
+type DatabaseConfig struct {
+	// URL is that of a PostgreSQL server, postgres://..., on which the stack
+	// makes a database for each service, and from which it removes them. ""
+	// takes a file for each. It has no password in it: that is for PGPASSWORD
+	// or a password file.
+	URL string
 }
 
 // ImagesConfig names the images of a runtime of containers; "" is that
@@ -180,7 +202,7 @@ func DefaultConfig() Config {
 			PollingInterval:     time.Second,
 			StabilizationWindow: 30 * time.Second,
 		},
-		Coupling: CouplingAsync,
+		Coupling: CouplingAsync, Consistency: ConsistencySaga,
 		Patterns: PatternsConfig{Outbox: true, Inbox: true, Breaker: true, Tracing: true, Auth: true, MTLS: true, RateLimit: true, Shedding: true, Bulkhead: true, Backoff: true, RetryBudget: true, DeadLetters: true},
 		Tracing:  TracingConfig{Sample: 1},
 		Broker:   BrokerConfig{Replicas: 1},
@@ -239,6 +261,7 @@ func (c Config) Validate() error {
 		need(false, "scaling by %q is unknown: lag or none", c.Scaling.By)
 	}
 	need(c.Coupling == CouplingAsync || c.Coupling == CouplingSync, "coupling %q is unknown: async or sync", c.Coupling)
+	need(c.Consistency == ConsistencySaga || c.Consistency == Consistency2PC, "consistency %q is unknown: saga or 2pc", c.Consistency)
 	return errors.Join(problems...)
 }
 

@@ -87,6 +87,19 @@ func (s *Stack) Redrive(ctx context.Context, ids ...string) ([]DeadLetter, error
 	return sent, nil
 }
 
+// RedriveAll is Redrive of all, and says what it was. That there is none is an
+// error.
+func (s *Stack) RedriveAll(ctx context.Context) (detail string, err error) {
+	sent, err := s.Redrive(ctx, "all")
+	if err == nil && len(sent) == 0 {
+		err = errors.New("redrive: nothing is given up")
+	}
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("the broker acknowledged %d messages that had been given up, first %s", len(sent), sent[0].ID), nil
+}
+
 // eachDeadLetter hands fn every dead letter, with the message itself. What
 // was sent back is known by the messages that wait, or waited, to be tried
 // again: nothing else has to be kept.

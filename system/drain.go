@@ -17,6 +17,7 @@ type Drain struct {
 	Lag         []bus.Lag           `json:"lag"`
 	Unpublished map[Component]int64 `json:"unpublished"` // outbox rows
 	Pending     int64               `json:"pending"`     // orders that wait for their end
+	InDoubt     int64               `json:"in_doubt"`    // parts of transactions over several services that wait for theirs
 }
 
 // Done tells whether nothing is in flight.
@@ -38,6 +39,9 @@ func (d Drain) String() string {
 	if d.Pending > 0 {
 		parts = append(parts, fmt.Sprintf("%d orders are pending", d.Pending))
 	}
+	if d.InDoubt > 0 {
+		parts = append(parts, fmt.Sprintf("%d parts of transactions are in doubt", d.InDoubt))
+	}
 	return strings.Join(parts, ", ")
 }
 
@@ -47,7 +51,7 @@ func (s *Stack) Drained(ctx context.Context) (Drain, error) {
 	d := Drain{Unpublished: map[Component]int64{}}
 	// The books first: what moves on meanwhile is then seen as lag, or has
 	// arrived.
-	for _, c := range bookkeepers {
+	for _, c := range Bookkeepers() {
 		db, err := s.database(ctx, c)
 		if err != nil {
 			return d, fmt.Errorf("look what is in flight: %w", err)
@@ -57,6 +61,15 @@ func (s *Stack) Drained(ctx context.Context) (Drain, error) {
 			return d, fmt.Errorf("count the outbox of %s: %w", c, err)
 		}
 		d.Unpublished[c] = unpublished
+		if s.cfg.Consistency == Consistency2PC {
+			for _, query := range inDoubt(c) {
+				var n int64
+				if err := db.QueryRowContext(ctx, `SELECT count(*) FROM (`+query+`) AS found`).Scan(&n); err != nil {
+					return d, fmt.Errorf("count what is in doubt at %s: %w", c, err)
+				}
+				d.InDoubt += n
+			}
+		}
 		if c != Order {
 			continue
 		}

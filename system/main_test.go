@@ -226,6 +226,7 @@ func (b book) Notification(r system.NotificationRow) error {
 }
 func (book) Inbox(system.InboxRow) error        { return nil }
 func (book) DeadLetter(system.DeadLetter) error { return nil }
+func (book) InDoubt(system.InDoubtRow) error    { return nil }
 func (b book) Event(r system.EventRow) error {
 	b.events[r.OrderID] = append(b.events[r.OrderID], r)
 	return nil

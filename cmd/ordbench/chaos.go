@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,7 +49,12 @@ func newFault(d chaos.Definition) *cobra.Command {
 		Short:   d.Summary,
 		Long:    faultHelp(d),
 		Example: "  " + d.Example,
-		Args:    cobra.ExactArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageError{fmt.Errorf("%s needs one TARGET: %s", cmd.CommandPath(), strings.Join(d.Targets, ", "))}
+			}
+			return nil
+		},
 		ValidArgsFunction: complete(func() []string {
 			return d.Targets
 		}),
@@ -60,11 +68,17 @@ func newFault(d chaos.Definition) *cobra.Command {
 			if problems := spec.Validate(); len(problems) > 0 {
 				return problems[0]
 			}
-			c, err := control.Dial(cmd.Context(), stack)
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			c, err := control.Dial(ctx, stack)
 			if err != nil {
 				return usageError{err}
 			}
-			rec, err := c.Inject(cmd.Context(), spec)
+			rec, err := c.Inject(ctx, spec)
+			if ctx.Err() != nil {
+				fmt.Fprintf(cmd.ErrOrStderr(), "interrupted: %s %s may stand%s (ordbench chaos heal ends it)\n", spec.Fault, spec.Target, upTo(spec.For()))
+				return errInterrupted
+			}
 			if err != nil {
 				return err
 			}
@@ -79,6 +93,14 @@ func newFault(d chaos.Definition) *cobra.Command {
 	}
 	addStackFlag(cmd, &stack)
 	return cmd
+}
+
+// upTo is how long something lasts, where it has an end.
+func upTo(length time.Duration) string {
+	if length == 0 {
+		return ""
+	}
+	return " for " + length.String()
 }
 
 func flagOf(option string) string { return strings.ReplaceAll(option, "_", "-") }
@@ -103,6 +125,9 @@ func faultHelp(d chaos.Definition) string {
 		if why := d.NotOn[runtime]; why != "" {
 			text += "\nNot on the " + runtime + " runtime: " + why + "."
 		}
+	}
+	for _, note := range d.Notes {
+		text += "\n" + note
 	}
 	return text + "\nIn a scenario the options are keys, with underscores for dashes."
 }
@@ -150,7 +175,14 @@ func listFaults(w io.Writer, all []chaos.Definition, brief bool) error {
 			if len(o.Words) > 0 {
 				what = strings.Join(o.Words, "|")
 			}
-			fmt.Fprintf(w, "  %19s --%s %s, default %s: %s\n", "", flagOf(o.Name), what, o.Default, o.Summary)
+			usual := "default " + o.Default
+			if o.Default == "" {
+				usual = "must be given"
+			}
+			fmt.Fprintf(w, "  %19s --%s %s, %s: %s\n", "", flagOf(o.Name), what, usual, o.Summary)
+		}
+		for _, note := range d.Notes {
+			fmt.Fprintf(w, "  %19s %s\n", "", note)
 		}
 		fmt.Fprintf(w, "  %19s $ %s\n", "", d.Example)
 	}
@@ -226,8 +258,11 @@ func printRecords(w io.Writer, recs ...chaos.Record) error {
 			fmt.Fprintf(w, "  %s\n", line)
 		}
 		if rec.Stands() {
-			end := "until it is healed (ordbench chaos heal)"
-			if length := rec.Spec.For(); length > 0 {
+			end := "until what it hit is ready again"
+			switch length := rec.Spec.For(); {
+			case rec.Endless:
+				end = "until it is healed (ordbench chaos heal)"
+			case length > 0:
 				end = "until " + rec.Started.Add(length).Local().Format(time.TimeOnly)
 			}
 			fmt.Fprintf(w, "  stands %s\n", end)

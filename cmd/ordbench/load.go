@@ -62,6 +62,7 @@ limit, and the numbers say nothing of the target (exit code 3).
 		Example: `  ordbench load http://127.0.0.1:8080/ --rate 500/s -d 30s
   ordbench load http://127.0.0.1:8080/orders -r 100/s..1000/s -d 1m --arrivals poisson \
     -H 'Content-Type: application/json' --body @order.json --expect 202
+  ordbench load http://127.0.0.1:8080/ --steps 100/s,500/s,1000/s -d 30s   # 10 s of each
   ordbench load https://shop.test/ -r 50/s --max-p99 200ms --max-errors 1   # a gate: exits 1
   ordbench load http://127.0.0.1:8080/ --arrivals closed --users 20 --think 100ms`,
 		Args: cobra.ExactArgs(1),
@@ -70,6 +71,7 @@ limit, and the numbers say nothing of the target (exit code 3).
 	f := cmd.Flags()
 	f.StringVarP(&o.law.Rate, "rate", "r", "", "requests in all: 500/s, 100/min, or 100/s..1000/s for a ramp")
 	f.DurationVarP(&o.duration, "duration", "d", 10*time.Second, "how long")
+	f.StringSliceVar(&o.law.Steps, "steps", nil, "rates of equal parts of the duration, in place of one rate: 100/s,500/s,1000/s")
 	f.StringVar(&o.law.Arrivals, "arrivals", scenarios.ArrivalsConstant, "constant, poisson or closed")
 	f.StringVar(&o.law.Trace, "trace", "", "file of arrival times, one a line, in place of a rate")
 	f.IntVar(&o.law.Users, "users", 0, "users of a closed loop, in place of a rate")
@@ -176,6 +178,7 @@ func (o *loadOptions) resolve(target string, stdin io.Reader) (conductor.LoadOpt
 	if o.warmUp > 0 {
 		before := phase
 		before.RateTo = before.Rate // a ramp begins when it is measured
+		before.Steps = before.Steps[:min(1, len(before.Steps))]
 		out.Plan.Phases = append(out.Plan.Phases, loadgen.Phase{Name: "warm-up", Law: before.Law(), For: o.warmUp})
 	}
 	out.Plan.Phases = append(out.Plan.Phases, loadgen.Phase{Name: phase.Name, Law: phase.Law(), For: phase.For, Record: true})

@@ -14,6 +14,7 @@ import (
 	"github.com/ordbench/ordbench/reports"
 	"github.com/ordbench/ordbench/scenarios"
 	"github.com/ordbench/ordbench/scenarios/conductor"
+	"github.com/ordbench/ordbench/system"
 )
 
 // defaultOut is where results go.
@@ -77,7 +78,12 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 	}
 	// All are read before the first is played: a mistake in the last one
 	// should not show after an hour.
-	var list []*scenarios.Scenario
+	type play struct {
+		scenario *scenarios.Scenario
+		runtime  system.Runtime
+		why      string // why this runtime was chosen, empty where it was asked for
+	}
+	var list []play
 	var problems []error
 	for _, arg := range args {
 		s, err := scenarios.Load(arg, o.set...)
@@ -88,7 +94,12 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 			problems = append(problems, err)
 			continue
 		}
-		list = append(list, s)
+		rt, why, err := o.runtime.choose(cmd.Context(), cmd.ErrOrStderr(), s.System, misfit(s))
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		list = append(list, play{s, rt, why})
 	}
 	if len(problems) > 0 {
 		return errors.Join(problems...)
@@ -96,14 +107,10 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 	interrupt, ctx, stop := interrupts(cmd.Context())
 	defer stop()
 	var worst error
-	for _, s := range list {
-		rt, why, err := o.runtime.choose(ctx, cmd.ErrOrStderr(), s.System, misfit(s))
-		if err != nil {
-			return err
-		}
+	for _, p := range list {
 		options := conductor.Options{
-			Scenario:  s,
-			Runtime:   rt,
+			Scenario:  p.scenario,
+			Runtime:   p.runtime,
 			Out:       o.out,
 			Endpoint:  o.otlp,
 			Command:   commandLine(),
@@ -123,7 +130,7 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 			continue
 		}
 		progress := newProgress(cmd.ErrOrStderr(), o.quiet)
-		progress.scenario(s, rt.Name(), why)
+		progress.scenario(p.scenario, p.runtime.Name(), p.why)
 		options.Reporter = progress
 		result, dir, err := conductor.Run(ctx, options)
 		progress.close()

@@ -67,20 +67,24 @@ func (o *runtimeOptions) choose(ctx context.Context, progress io.Writer, cfg sys
 	if err != nil {
 		return nil, "", err
 	}
-	switch o.name {
-	case runtimeLocal:
-		return local.Runtime{}, "", nil
-	case runtimeDocker:
-		return containers, "", nil
+	switch {
+	case o.name == runtimeLocal:
+		rt = local.Runtime{}
+	case o.name == runtimeDocker:
+		rt = containers
+	case cfg.Database.URL != "":
+		rt, why = local.Runtime{}, "the books are kept on the server of system.database.url"
+	case misfit != "":
+		rt, why = local.Runtime{}, misfit
+	default:
+		var yes bool
+		if yes, why = containers.Choose(ctx, cfg); yes {
+			rt = containers
+		} else {
+			rt = local.Runtime{}
+		}
 	}
-	if misfit != "" {
-		return local.Runtime{}, misfit, nil
-	}
-	yes, why := containers.Choose(ctx, cfg)
-	if yes {
-		return containers, why, nil
-	}
-	return local.Runtime{}, why, nil
+	return rt, why, suits(rt, cfg)
 }
 
 // misfit says why a scenario can't be played in containers, "" if it can.
@@ -113,6 +117,17 @@ func (o *runtimeOptions) containers(progress io.Writer) (docker.Runtime, error) 
 func (o *runtimeOptions) validate() error {
 	_, err := o.containers(io.Discard)
 	return err
+}
+
+// suits says what a system asks for that a runtime does not have.
+func suits(rt system.Runtime, cfg system.Config) error {
+	switch files := cfg.Database.URL == ""; {
+	case rt.Name() == runtimeLocal && files && cfg.Consistency == system.Consistency2PC:
+		return usageError{local.ErrNoServer}
+	case rt.Name() == runtimeDocker && !files:
+		return usageError{errors.New("system.database.url: this runtime has a PostgreSQL server of its own: leave it out, or take --runtime local")}
+	}
+	return nil
 }
 
 // newReap is the life of the process that clears up after a killed stack of

@@ -29,6 +29,9 @@ that still ends that way. It is written as a scenario of its own.`,
 		Example: `  ordbench chaos shrink results/nemesis/latest`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if tries < 1 {
+				return usageError{fmt.Errorf("--tries %d: each part is played once at least", tries)}
+			}
 			result, _, err := reports.Read(args[0])
 			if err != nil {
 				return usageError{err}
@@ -80,7 +83,7 @@ that still ends that way. It is written as a scenario of its own.`,
 			if err := os.WriteFile(path, []byte(shrunk.Resolved), 0o644); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d of %d faults are left after %d runs:\n", len(smallest), len(schedule), runs)
+			fmt.Fprintf(cmd.OutOrStdout(), "%d of %d faults left after %d runs:\n", len(smallest), len(schedule), runs)
 			for _, f := range shrunk.Summary().Faults {
 				fmt.Fprintf(cmd.OutOrStdout(), "  at %s  %s  %s\n", f.At, f.Name, f.Fault)
 			}

@@ -7,11 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/ordbench/ordbench/reports"
 )
 
 // The tests below say a little on every check, and all of it when they are
@@ -74,6 +77,7 @@ func TestAKilledOrdbenchLeavesNothing(t *testing.T) {
 		{"cpu-limit", "gateway", "--cores", "0.5"}, {"files", "gateway", "--spare", "100"}, {"disk-full", "inventory"},
 		{"lock-held", "payment"}, {"memory", "notification", "--bytes", "16MiB"}, {"fetch-errors", "broker"}, {"cache-away", "cache"},
 	}
+	var took []time.Duration
 	for n := range soak(t, "ORDBENCH_SOAK_KILLS", 2) {
 		up := b.command("up", "--links", "all", "--out", b.dir)
 		if err := up.Start(); err != nil {
@@ -112,8 +116,11 @@ func TestAKilledOrdbenchLeavesNothing(t *testing.T) {
 		if !soon(5*time.Second, func() bool { return left() == "" }) {
 			t.Fatalf("kill %d: after 5 s there is still %s", n+1, left())
 		}
-		t.Logf("kill %d: nothing left after %s", n+1, time.Since(began).Round(time.Millisecond))
+		took = append(took, time.Since(began).Round(time.Millisecond))
+		t.Logf("kill %d: nothing left after %s", n+1, took[n])
 	}
+	slices.Sort(took)
+	t.Logf("%d kills: nothing left after %s (median), %s (at most)", len(took), took[len(took)/2], took[len(took)-1])
 }
 
 // soon polls for at most limit.
@@ -164,13 +171,29 @@ func TestRandomFaultsHarmNobody(t *testing.T) {
 		t.Skip("random schedules take minutes and a quiet machine: make soak-chaos plays them")
 	}
 	b := build(t)
-	for seed := 1; seed <= seeds; seed++ {
-		said, err := b.command("run", "nemesis", "--quiet", "--seed", strconv.Itoa(seed), "--out", b.dir).CombinedOutput()
-		head, _, _ := strings.Cut(string(said), "\n\n")
+	first := soak(t, "ORDBENCH_SOAK_FROM", 1)
+	for seed := first; seed < first+seeds; seed++ {
+		said, err := b.command("run", "nemesis", "--quiet", "--seed", strconv.Itoa(seed), "--out", b.dir,
+			"--set", "traffic.phases.steady.for=3s", "--set", "traffic.phases.storm.for=12s", "--set", "traffic.phases.after.for=3s").CombinedOutput()
 		if err != nil {
 			t.Errorf("seed %d: %v\n%s", seed, err, said)
 			continue
 		}
-		t.Logf("seed %d: %s", seed, strings.ReplaceAll(head, "\n", ": "))
+		r, _, err := reports.Read(filepath.Join(b.dir, "nemesis", "latest"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := r.Orders
+		if o.Attempted == 0 || o.Attempted != o.Accepted+o.Rejected+o.Unknown {
+			t.Errorf("seed %d: %d attempts are not %d accepted, %d rejected and %d unknown", seed, o.Attempted, o.Accepted, o.Rejected, o.Unknown)
+		}
+		seen := 0
+		for _, f := range r.Faults {
+			if f.Effective {
+				seen++
+			}
+		}
+		t.Logf("seed %d: %s: %d faults of %d had an effect; of %d attempts %d accepted, %d rejected, %d unknown; %d invariants held; drained after %d ms; %s",
+			seed, r.Verdict.Outcome, seen, len(r.Faults), o.Attempted, o.Accepted, o.Rejected, o.Unknown, len(r.Invariants), r.Run.DrainMS, r.Validity.Outcome)
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // cost is requests per CPU-second of the generator: as fast as it can on one
-// core, and paced at half of what wrk reaches there.
+// core, and paced at half of what wrk reaches with the whole of one.
 func (b *bench) cost() error {
 	t := newTable("1000 requests/s", "1000 requests per CPU-second", "of wrk's")
 	for range b.rounds {
@@ -33,12 +33,14 @@ func (b *bench) cost() error {
 
 func (b *bench) costRound(t *table, url string) error {
 	wrk, half := math.NaN(), 40_000.0
-	add := func(name string, answers float64, cpu, took time.Duration) {
+	static := map[string]float64{} // requests per CPU-second, by engine
+	add := func(name string, answers float64, cpu, took time.Duration) float64 {
 		perCPU := answers / cpu.Seconds()
 		if name == "wrk" {
-			wrk, half = perCPU, answers/took.Seconds()/2
+			wrk, half = perCPU, perCPU/2
 		}
 		t.add(name, answers/took.Seconds()/1e3, perCPU/1e3, perCPU/wrk)
+		return perCPU
 	}
 	ours := func(name string, j job) error {
 		j.URL, j.Conns = url, conns
@@ -46,7 +48,13 @@ func (b *bench) costRound(t *table, url string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		add(name, float64(d.OK), d.CPU, d.Took)
+		perCPU := add(name, float64(d.Requests), d.CPU, d.Took)
+		if j.Workload == "flows" {
+			t.add("  of the static rate", math.NaN(), math.NaN(), perCPU/static[j.Engine])
+		}
+		if j.Workload == "post" && j.Rate == 1e9 {
+			static[j.Engine] = perCPU
+		}
 		return nil
 	}
 	// All calls are due at once, in about as many as take the time of a round.
@@ -60,18 +68,33 @@ func (b *bench) costRound(t *table, url string) error {
 			return err
 		}
 		add(r.name, answers, cpu, took)
-		if r.name != "wrk" {
-			continue
+		if r.name == "wrk" {
+			// Its neighbour in time, so that the machine is the same.
+			if err := ours("ordbench, paced at half of wrk", job{Workload: "post", Rate: half, For: b.length}); err != nil {
+				return err
+			}
+			if err := ours("ordbench", unpaced(100e3, job{Workload: "post"})); err != nil {
+				return err
+			}
 		}
+	}
+	if static[""] == 0 {
 		if err := ours("ordbench", unpaced(100e3, job{Workload: "post"})); err != nil {
 			return err
 		}
-		if err := ours("ordbench, paced at half of wrk", job{Workload: "post", Rate: half, For: b.length}); err != nil {
+	}
+	for _, r := range []struct {
+		name string
+		job  job
+	}{
+		{"ordbench, orders and their ledger", unpaced(80e3, job{Workload: "orders"})},
+		{"ordbench, flows", unpaced(30e3, job{Workload: "flows"})},
+		{"ordbench on net/http", unpaced(20e3, job{Workload: "post", Engine: "net"})},
+		{"ordbench on net/http, flows", unpaced(8e3, job{Workload: "flows", Engine: "net"})},
+	} {
+		if err := ours(r.name, r.job); err != nil {
 			return err
 		}
 	}
-	if err := ours("ordbench, orders and their ledger", unpaced(80e3, job{Workload: "orders"})); err != nil {
-		return err
-	}
-	return ours("ordbench on net/http", unpaced(20e3, job{Workload: "post", Engine: "net"}))
+	return nil
 }

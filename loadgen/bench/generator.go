@@ -31,7 +31,7 @@ type job struct {
 	Rate     float64
 	For      time.Duration
 	Conns    int
-	Workload string // "post", "numbered", "orders" (the shop, with a ledger)
+	Workload string // "post", "numbered", "orders" (the shop, with a ledger), "flows" (each an order and the question what became of it)
 	Engine   string // "" picks the best, "net" is net/http
 	Watch    bool   // the memory, each second
 }
@@ -40,6 +40,7 @@ type job struct {
 type done struct {
 	Start         int64 // of the plan, CLOCK_MONOTONIC
 	OK, Scheduled uint64
+	Requests      uint64 // of flows one for each step
 	Took          time.Duration
 	CPU           time.Duration `json:"-"` // of the whole process
 	Response      quantiles
@@ -91,6 +92,11 @@ func generate() error {
 
 func (j job) play() (d done, err error) {
 	cfg := loadgen.Config{Plan: j.plan(), Workload: &post{numbered: j.Workload == "numbered"}}
+	if j.Workload == "flows" {
+		if cfg.Workload, err = shop.New(shop.Config{Seed: 7, Mix: map[loadgen.Op]float64{shop.FollowOrder: 1}}); err != nil {
+			return d, err
+		}
+	}
 	if j.Workload == "orders" {
 		if cfg.Workload, err = shop.New(shop.Config{Seed: 7}); err != nil {
 			return d, err
@@ -115,9 +121,15 @@ func (j job) play() (d done, err error) {
 	total := report.Total()
 	d = done{
 		Start: clock.absolute(report.Start.Sub(clock.start)),
-		OK:    total.OK, Scheduled: total.Scheduled, Took: time.Since(report.Start), RSS: <-watched,
+		OK:    total.OK, Requests: total.OK, Scheduled: total.Scheduled, Took: time.Since(report.Start), RSS: <-watched,
 	}
 	for _, o := range report.Phases[0].Ops {
+		if len(o.Steps) > 0 {
+			d.Requests = 0
+			for _, step := range o.Steps {
+				d.Requests += step.Count
+			}
+		}
 		d.Response, d.Slip, d.Examples = quantilesOf(o.Response), quantilesOf(o.Slip), o.Examples
 	}
 	var use unix.Rusage

@@ -23,6 +23,8 @@ import (
 // bench is one run of this program.
 type bench struct {
 	rounds int
+	stalls int
+	orders int
 	length time.Duration
 	rivals []rival
 	out    io.Writer
@@ -37,7 +39,9 @@ func main() {
 	)
 	flag.IntVar(&b.rounds, "rounds", 5, "of each measurement, alternating between generators")
 	flag.DurationVar(&b.length, "for", 3*time.Second, "of one measurement")
-	flag.StringVar(&only, "only", "", "parts, with commas: cost, punctual, stall, idle, memory (default all)")
+	flag.IntVar(&b.stalls, "stalls", 1, "rounds of stall, each of nearly a minute")
+	flag.IntVar(&b.orders, "orders", 10_000_000, "of memory, about 80,000 a second")
+	flag.StringVar(&only, "only", "", "parts, with commas: cost, punctual, arrivals, idle, stall, memory (default all)")
 	flag.DurationVar(&s.delay, "delay", 0, "of the server, before each answer")
 	flag.BoolVar(&s.spin, "spin", false, "have the server look all the time")
 	flag.IntVar(&stamps, "stamps", 0, "of requests that the server keeps")
@@ -91,7 +95,7 @@ func (b *bench) run(only string) error {
 	for _, part := range []struct {
 		name    string
 		measure func() error
-	}{{"cost", b.cost}, {"punctual", b.punctual}, {"idle", b.idle}, {"stall", b.stall}, {"memory", b.memory}} {
+	}{{"cost", b.cost}, {"punctual", b.punctual}, {"arrivals", b.arrivals}, {"idle", b.idle}, {"stall", b.stall}, {"memory", b.memory}} {
 		if only != "" && !slices.Contains(strings.Split(only, ","), part.name) {
 			continue
 		}

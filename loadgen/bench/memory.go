@@ -5,18 +5,18 @@ package main
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
-// memory is what 10^7 orders with their ledger leave behind in the generator:
+// memory is what so many orders with their ledger leave behind in the generator:
 // the most that is resident, and the slope of a straight line through what was
 // resident each second, from the second on in which a tenth is done.
 func (b *bench) memory() error {
-	const orders = 1e7
 	s, err := start()
 	if err != nil {
 		return err
 	}
-	d, err := job{URL: s.url, Rate: 1e9, For: orders, Conns: conns, Workload: "orders", Watch: true}.run()
+	d, err := job{URL: s.url, Rate: 1e9, For: time.Duration(b.orders), Conns: conns, Workload: "orders", Watch: true}.run()
 	if _, stop := s.stop(); err == nil {
 		err = stop
 	}

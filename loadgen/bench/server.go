@@ -12,13 +12,19 @@ import (
 	"runtime"
 	"strconv"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// answer is what the server says to everything.
-const answer = "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 41\r\n\r\n" +
-	`{"order_id":"o-123456","status":"ACCEPT"}`
+// answer is what the server says to everything, but to a GET, which asks for
+// the end of an order: that gets the other.
+const (
+	answer = "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 41\r\n\r\n" +
+		`{"order_id":"o-123456","status":"ACCEPT"}`
+	ending = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 44\r\n\r\n" +
+		`{"order_id":"o-123456","status":"CONFIRMED"}`
+)
 
 // server answers every request with the same few bytes, on one thread: the
 // cheapest target there can be, so that what is measured is the generator.
@@ -49,8 +55,9 @@ type served struct {
 }
 
 type pending struct {
-	fd int32
-	at time.Duration
+	fd   int32
+	at   time.Duration
+	text string
 }
 
 // serve runs until stdin ends, prints its address first, and writes its
@@ -107,7 +114,7 @@ func (s *server) listen() error {
 func (s *server) turn() error {
 	now := s.clock.now()
 	for len(s.waiting) > 0 && s.waiting[0].at <= now {
-		s.answer(s.waiting[0].fd)
+		s.answer(s.waiting[0].fd, s.waiting[0].text)
 		s.waiting = s.waiting[1:]
 	}
 	wait := time.Minute
@@ -172,11 +179,15 @@ func (s *server) read(fd int32) {
 		if len(s.stamps) < cap(s.stamps) {
 			s.stamps = append(s.stamps, stamp{number(c.in), s.clock.absolute(now)})
 		}
+		text := answer
+		if c.in[0] == 'G' {
+			text = ending
+		}
 		c.used = copy(c.in, c.in[size:c.used])
 		if s.delay == 0 {
-			s.answer(fd)
+			s.answer(fd, text)
 		} else {
-			s.waiting = append(s.waiting, pending{fd, now + s.delay})
+			s.waiting = append(s.waiting, pending{fd, now + s.delay, text})
 		}
 		if c.used == 0 {
 			return
@@ -184,8 +195,8 @@ func (s *server) read(fd int32) {
 	}
 }
 
-func (s *server) answer(fd int32) {
-	if _, err := send(fd, []byte(answer)); err != nil {
+func (s *server) answer(fd int32, text string) {
+	if _, err := send(fd, unsafe.Slice(unsafe.StringData(text), len(text))); err != nil {
 		s.shut(fd)
 	}
 }

@@ -29,50 +29,50 @@ const (
 // was stopped and went on. All cases run side by side: the rates are low, and
 // each has a server of its own. Their stops do not overlap.
 func (b *bench) stall() error {
-	type row struct {
-		name string
-		text string
-		err  error
-	}
-	var (
-		rows  []*row
-		all   sync.WaitGroup
-		worst float64
-		mu    sync.Mutex
-	)
-	for _, law := range []string{"constant", "ramp", "poisson", "spike"} {
-		for _, n := range []int{2500, 32} {
-			r := &row{name: fmt.Sprintf("%s over %d connections", law, n)}
-			rows = append(rows, r)
-			begin := time.Duration(len(rows)-1) * stagger
-			all.Go(func() {
-				time.Sleep(begin)
-				j := job{Law: law, Rate: stallRate, For: stallRun, Conns: n, Workload: "post"}
-				var got, want quantiles
-				if got, want, r.err = j.stalled(); r.err != nil {
-					return
-				}
-				for _, q := range [][2]int64{{got.P50, want.P50}, {got.P99, want.P99}, {got.P999, want.P999}} {
-					off := 100 * float64(q[0]-q[1]) / float64(q[1])
-					r.text += fmt.Sprintf("  %7.1f %7.1f %+5.2f%%", float64(q[0])/1e3, float64(q[1])/1e3, off)
-					mu.Lock()
-					worst = max(worst, math.Abs(off))
-					mu.Unlock()
-				}
-			})
+	t := newTable("p50 ms", "off %", "p99 ms", "off %", "p99.9 ms", "off %")
+	worst := 0.0
+	for range b.stalls {
+		var (
+			rows []*stalling
+			all  sync.WaitGroup
+		)
+		for _, law := range []string{"constant", "ramp", "poisson", "spike"} {
+			for _, n := range []int{2500, 32} {
+				r := &stalling{job: job{Law: law, Rate: stallRate, For: stallRun, Conns: n, Workload: "post"}}
+				begin := time.Duration(len(rows)) * stagger
+				rows = append(rows, r)
+				all.Go(func() {
+					time.Sleep(begin)
+					r.got, r.want, r.err = r.job.stalled()
+				})
+			}
+		}
+		all.Wait()
+		for _, r := range rows {
+			name := fmt.Sprintf("%s over %d connections", r.job.Law, r.job.Conns)
+			if r.err != nil {
+				return fmt.Errorf("%s: %w", name, r.err)
+			}
+			var line []float64
+			for _, q := range [][2]int64{{r.got.P50, r.want.P50}, {r.got.P99, r.want.P99}, {r.got.P999, r.want.P999}} {
+				off := 100 * float64(q[0]-q[1]) / float64(q[1])
+				worst = max(worst, math.Abs(off))
+				line = append(line, float64(q[0])/1e3, off)
+			}
+			t.add(name, line...)
 		}
 	}
-	all.Wait()
-	fmt.Fprintf(b.out, "\nStall oracle, server stopped for %v in %v at %d/s; in ms: seen, analytic, off\n", stallFor, stallRun, stallRate)
-	fmt.Fprintf(b.out, "  %-32s  %-23s  %-23s  %-23s\n", "", "p50", "p99", "p99.9")
-	for _, r := range rows {
-		if r.err != nil {
-			return fmt.Errorf("%s: %w", r.name, r.err)
-		}
-		fmt.Fprintf(b.out, "  %-32s%s\n", r.name, r.text)
-	}
+	fmt.Fprintf(b.out, "\nStall oracle, server stopped for %v in %v at %d/s: what was seen, and how far that is from the analytic answer; %d rounds; median (range)\n", stallFor, stallRun, stallRate, b.stalls)
+	t.write(b.out)
 	fmt.Fprintf(b.out, "  at most %.2f%% off\n", worst)
 	return nil
+}
+
+// stalling is one case and what came of it.
+type stalling struct {
+	job       job
+	got, want quantiles
+	err       error
 }
 
 // stalled plays the job against a server that is stopped for a while.

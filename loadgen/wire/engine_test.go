@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -406,6 +407,48 @@ func TestFailuresAreToldApart(t *testing.T) {
 					t.Errorf("failure %d, status %d, error %v; want %d, %d", r.Failure, r.Status, r.Err, c.failure, c.status)
 				}
 			})
+		})
+	}
+}
+
+// An answer may end exactly where the memory for it does, with more behind it
+// that was not asked for: that is not the answer to the next call.
+func TestNobodyTakesTheAnswerThatNobodyAskedFor(t *testing.T) {
+	const head = "HTTP/1.1 200 OK\r\nContent-Length: 4000\r\nX: "
+	pad := strings.Repeat("x", firstRead-4000-len(head)-len("\r\n\r\n"))
+	whole := head + pad + "\r\n\r\n" + strings.Repeat("b", 4000)
+	for _, c := range []struct {
+		name, answer string
+		conns        int64
+	}{
+		{"nothing behind it", whole, 1},
+		{"an answer behind it", whole + "HTTP/1.1 500 Nobody asked\r\nContent-Length: 0\r\n\r\n", 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if runtime.GOOS != "linux" {
+				t.Skip("SKIPPED: net/http has a reader of its own")
+			}
+			var conns atomic.Int64
+			url := rawServer(t, func(_ int, conn net.Conn) {
+				conns.Add(1)
+				in := bufio.NewReader(conn)
+				for {
+					if _, err := readRequest(in); err != nil {
+						return
+					}
+					if _, err := io.WriteString(conn, c.answer); err != nil {
+						return
+					}
+				}
+			})
+			for i, r := range attempt(t, New(Config{BaseURL: url, Connections: 1}), get("/1"), get("/2")) {
+				if r.Status != 200 || len(r.Body) != 4000 {
+					t.Errorf("call %d: status %d, %d bytes, error %v", i, r.Status, len(r.Body), r.Err)
+				}
+			}
+			if n := conns.Load(); n != c.conns {
+				t.Errorf("%d connections, want %d", n, c.conns)
+			}
 		})
 	}
 }

@@ -123,7 +123,14 @@ func (l *loop) read(c *conn, closed bool) {
 			return
 		}
 		if done {
-			l.finish(c, at, !closed && c.state == receiving && c.in.reusable())
+			reusable := !closed && c.state == receiving && c.in.reusable()
+			if reusable && n == len(space) {
+				// There may be more behind it, which nobody asked for and nobody
+				// will tell of again: the next call would take it for its answer.
+				_, _, err := l.os.read(c.fd, make([]byte, 1))
+				reusable = errors.Is(err, errAgain)
+			}
+			l.finish(c, at, reusable)
 			return
 		}
 		if n < len(space) && !closed {

@@ -15,7 +15,7 @@ type lead struct {
 
 	mu     sync.Mutex
 	later  later
-	asked  bool          // the schedule has said that there are no more
+	over   bool          // the schedule has said that there are no more
 	sooner chan struct{} // what was put is due before all others
 }
 
@@ -38,7 +38,7 @@ func (l *lead) put(c *loadgen.Call) {
 func (l *lead) answered() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.asked = false
+	l.over = false
 }
 
 // await waits for the call that is due first, and moves it into c. It returns
@@ -47,9 +47,9 @@ func (r *netRun) await(ctx context.Context, c *loadgen.Call) bool {
 	l := &r.lead
 	for {
 		l.mu.Lock()
-		if !l.has && !l.asked {
+		if !l.has && !l.over {
 			l.has = r.job.Calls.Next(&l.held)
-			l.asked = !l.has
+			l.over = !l.has
 		}
 		due, step := l.held.Due, false
 		if len(l.later.calls) > 0 && (!l.has || l.later.calls[0].Due < due) {

@@ -43,6 +43,7 @@ type Book struct {
 	kinds   map[string]uint32 // of movements, beyond those that are known
 	poor    []string          // dead letters that do not say enough
 	groups  map[string]*group // of consumers
+	inDoubt []doubt           // what waits for the end of a transaction over several services
 	tally   tally
 }
 
@@ -237,6 +238,8 @@ func (b *Book) Charge(r system.ChargeRow) error {
 		return err
 	}
 	switch {
+	case r.Outcome == "held":
+		// It is neither yet; that it stays so is for InDoubt.
 	case r.Outcome != "captured":
 		o.facts |= declined
 	case o.has(charged):
@@ -371,6 +374,15 @@ func (b *Book) DeadLetter(d system.DeadLetter) error {
 	if place := b.orders.numbers.at(b.hash(d.Key)); *place != 0 {
 		b.orders.get(int(*place) - 1).facts |= aside
 	}
+	return nil
+}
+
+// doubt is one part of a transaction that waits for its end.
+type doubt struct{ what, name string }
+
+// InDoubt adds a part of a transaction that waits for its end.
+func (b *Book) InDoubt(r system.InDoubtRow) error {
+	b.inDoubt = append(b.inDoubt, doubt{"transactions in doubt at " + r.Owner + ": " + r.What, r.Name})
 	return nil
 }
 

@@ -48,6 +48,43 @@ func TestJudgement(t *testing.T) {
 			},
 		},
 		{
+			name:    "calls in line have no events, whatever the inboxes know",
+			damage:  func(h *history) { h.inLine() },
+			closing: func(c *Closing) { c.Direct, c.OutboxOn = true, false },
+		},
+		{
+			name:    "with two-phase commit nothing may be in doubt, and nothing is",
+			damage:  func(h *history) { h.inLine() },
+			closing: func(c *Closing) { c.Direct, c.TwoPhase = true, true },
+		},
+		{
+			name: "what stays promised when all is at rest is in doubt for ever",
+			damage: func(h *history) {
+				h.inLine()
+				h.inDoubt = []system.InDoubtRow{{Owner: "inventory", What: "prepared", Name: id(3) + "/inventory"}}
+			},
+			closing:  func(c *Closing) { c.Direct, c.TwoPhase = true, true },
+			broken:   []string{reports.NothingInDoubt},
+			evidence: id(3) + "/inventory",
+		},
+		{
+			name: "and may still end while the system works",
+			damage: func(h *history) {
+				h.inLine()
+				h.inDoubt = []system.InDoubtRow{{Owner: "payment", What: "money held", Name: id(3)}}
+			},
+			closing: func(c *Closing) { c.Direct, c.TwoPhase, c.Drained = true, true, false },
+			unknown: []string{reports.NothingInDoubt},
+		},
+		{
+			name: "money that is held is neither charged nor refused",
+			damage: func(h *history) {
+				h.inLine()
+				h.charges = append(h.charges, system.ChargeRow{OrderID: id(6), Key: id(6), Outcome: "held", Cents: 100})
+			},
+			closing: func(c *Closing) { c.Direct, c.TwoPhase = true, true },
+		},
+		{
 			name:     "an accepted order without a row is lost (202 before the commit)",
 			damage:   func(h *history) { h.pend(0); h.unpublish(0); h.unpromise(0); h.unrow(0) },
 			broken:   []string{reports.AcceptedOnce},

@@ -28,6 +28,8 @@ type Closing struct {
 	// Direct: services call each other, so that there are no events, and the
 	// laws about them are left out.
 	Direct bool
+	// TwoPhase: services promise their parts before any is done.
+	TwoPhase bool
 	// InboxOn: consumers drop what they have seen.
 	InboxOn bool
 }
@@ -57,6 +59,9 @@ func (b *Book) Close(c Closing) Judgement {
 	for _, name := range slices.Sorted(maps.Keys(b.stock)) {
 		j.judgeSKU(name, b.stock[name])
 	}
+	for _, open := range j.inDoubt {
+		j.law(reports.NothingInDoubt).misses(j.settled, open.what, open.name)
+	}
 	for _, lacking := range j.poor {
 		j.law(reports.LaidAside).breaks("dead letters that do not say enough", lacking)
 	}
@@ -69,7 +74,7 @@ func (b *Book) Close(c Closing) Judgement {
 // judgeGroup judges whether a group has accounted for all that it had to do.
 // Its inbox says what it has done; without one nobody has counted.
 func (j *judging) judgeGroup(name string, g *group) {
-	if left := uint64(len(g.given)); j.InboxOn && g.due != g.handled+left {
+	if left := uint64(len(g.given)); j.InboxOn && !j.Direct && g.due != g.handled+left {
 		j.law(reports.Consumed).misses(j.settled, "groups that do not account for every event",
 			fmt.Sprintf("%s: %d events, %d handled, %d laid aside", name, g.due, g.handled, left))
 	}

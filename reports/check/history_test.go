@@ -8,6 +8,7 @@ import (
 	"github.com/ordbench/ordbench/loadgen"
 	"github.com/ordbench/ordbench/reports"
 	"github.com/ordbench/ordbench/system"
+	"github.com/ordbench/ordbench/system/events"
 )
 
 // history is a ledger and the books that go with it, row by row, so that a
@@ -24,6 +25,7 @@ type history struct {
 	events        []system.EventRow
 	missed        map[string]uint64 // of the events of a group, so many are not in its inbox
 	dead          []system.DeadLetter
+	inDoubt       []system.InDoubtRow
 }
 
 // clean is a run in which everything went as promised: orders 0 to 5 were
@@ -48,6 +50,13 @@ func clean() *history {
 	h.attempt(8, loadgen.Unknown)
 	h.attempt(9, loadgen.Refuted)
 	return h
+}
+
+// inLine makes a history one of calls in line: nothing was published, though
+// the inboxes know what was told.
+func (h *history) inLine() {
+	h.events, h.outbox = nil, nil
+	h.missed = map[string]uint64{events.InventoryGroup: ^uint64(0)} // one more than there were events
 }
 
 func id(n int) string  { return fmt.Sprintf("01890000-0000-7000-8000-%012d", n) }
@@ -262,6 +271,9 @@ func (h *history) judge(t *testing.T, c Closing, ledgerFirst bool) Judgement {
 	}
 	for group, seen := range h.inboxes() {
 		errs = append(errs, b.Inbox(system.InboxRow{Group: group, Seen: seen}))
+	}
+	for _, r := range h.inDoubt {
+		errs = append(errs, b.InDoubt(r))
 	}
 	for _, d := range h.dead {
 		errs = append(errs, b.DeadLetter(d))

@@ -43,13 +43,16 @@ func (j *judging) judgement() Judgement {
 			return slices.Contains([]string{reports.OutboxPublished, reports.EventsHaveRows, reports.Delivered}, s.id)
 		})
 	}
+	if j.TwoPhase {
+		books = append(books, statement{reports.NothingInDoubt, j.tally.rows, "%d orders, and no part of any is in doubt", "no order was read"})
+	}
 	var invariants []reports.Invariant
 	if j.HaveLedger {
 		for _, s := range clients {
 			invariants = append(invariants, j.state(s, j.ledgerDoubt()))
 		}
 	}
-	if j.InboxOn {
+	if j.InboxOn && !j.Direct {
 		books = append(books, statement{reports.Consumed, j.tally.inTopics, "%d messages, and each event is handled by every group that must, or laid aside", "no message was read"})
 	}
 	for _, s := range books {

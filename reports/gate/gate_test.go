@@ -149,6 +149,8 @@ func TestMetrics(t *testing.T) {
 		{"errors.rate", "nowhere", "", math.NaN(), "phase nowhere was not played"},
 		{"goodput", "", "", 449.5, ""},
 		{"goodput", "steady", "", 99, ""},
+		{"goodput.of_peak", "spike", "", 1, ""},
+		{"goodput.of_peak", "steady", "", 99.0 / 800, ""},
 		{"throughput.place_order", "steady", "", 79.2, ""},
 		{"throughput.read_order", "spike", "", math.NaN(), "nothing was scheduled"},
 		{"offered", "", "", 500, ""},

@@ -145,6 +145,32 @@ func throughput(s scope) reading {
 	return reading{value: float64(c.OK) / seconds, samples: c.Scheduled}
 }
 
+// ofPeak compares the goodput of the scope with that of the best phase that was
+// recorded. One phase alone is its own peak, which says nothing.
+func ofPeak(s scope) reading {
+	own := throughput(s)
+	if own.missing != "" {
+		return own
+	}
+	var peak float64
+	recorded := 0
+	for _, p := range s.Phases {
+		if !p.Recorded {
+			continue
+		}
+		recorded++
+		s.phase = p.Name
+		peak = max(peak, throughput(s).value)
+	}
+	switch {
+	case recorded < 2:
+		return missing("no other phase was recorded")
+	case peak == 0:
+		return missing("nothing was answered ok")
+	}
+	return reading{value: own.value / peak, samples: own.samples}
+}
+
 func offered(s scope) reading {
 	c, seconds, problem := s.counts("")
 	if problem != "" {

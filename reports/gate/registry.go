@@ -25,6 +25,7 @@ func buildRegistry() []Metric {
 		add(o.name+".count", Count, during, o.summary, outcomeCount(o.value))
 	}
 	add("goodput", PerSecond, during, "attempts answered ok", throughput)
+	add("goodput.of_peak", Share, during, "attempts answered ok a second, as a share of those in the phase with the most", ofPeak)
 	add("throughput.OP", PerSecond, during, "attempts of an operation answered ok", throughput)
 	add("offered", PerSecond, during, "attempts scheduled", offered)
 	add("lag.max", Count, during|after, "highest lag of any consumer group, in messages", lagMax)

@@ -17,9 +17,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/ordbench/ordbench/chaos"
 	"github.com/ordbench/ordbench/scenarios/conductor/control"
 	"github.com/ordbench/ordbench/system"
+	"github.com/ordbench/ordbench/system/bus"
+	"github.com/ordbench/ordbench/system/events"
+	"github.com/ordbench/ordbench/system/failpoint"
 	"github.com/ordbench/ordbench/system/runtime/docker"
 	"github.com/ordbench/ordbench/system/runtime/local"
 	"github.com/ordbench/ordbench/system/runtime/serve"
@@ -266,6 +271,7 @@ var cases = []chaos.Spec{
 	{Fault: "cpu-limit", Target: "gateway", Options: chaos.Options{"cores": "0.02", "for": "1s"}},
 	{Fault: "cpu-burn", Target: "notification", Options: chaos.Options{"cores": "0.5", "for": "500ms"}},
 	{Fault: "memory", Target: "notification", Options: chaos.Options{"bytes": "32MiB", "for": "300ms"}},
+	{Fault: "redrive", Target: "broker"}, // last: what poison left is given up by then
 	{Fault: "files", Target: "gateway", Options: chaos.Options{"for": "300ms"}},
 	{Fault: "clock", Target: "order", Options: chaos.Options{"offset": "2s", "for": "500ms"}},
 }
@@ -383,5 +389,22 @@ func TestFaultsComeBackAfterARestartOfTheirTarget(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestTheCatalogueKnowsTheServices holds the names that faults take to those of
+// the system, which the catalogue may not import.
+func TestTheCatalogueKnowsTheServices(t *testing.T) {
+	topics := []string{events.OrdersTopic, events.InventoryTopic, events.PaymentTopic}
+	for _, component := range []string{"order", "inventory", "payment", "notification"} {
+		if diff := cmp.Diff(failpoint.Catalogue(component), chaos.Points(component)); diff != "" {
+			t.Errorf("points of %s (-services +faults):\n%s", component, diff)
+		}
+		topics = append(topics, bus.RetryTopic(component+"-group"), bus.DeadTopic(component+"-group"))
+	}
+	for _, topic := range topics {
+		if p := (chaos.Spec{Fault: "poison", Target: "broker", Options: chaos.Options{"topic": topic}}).Validate(); len(p) > 0 {
+			t.Error(p[0])
+		}
 	}
 }

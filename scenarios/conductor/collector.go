@@ -131,7 +131,7 @@ func (r *run) trace(ctx context.Context, cfg *system.Config) (*Collector, error)
 	_, _ = r.ways.buf.WriteString(traces.WaysHeader()) // Flush says what went wrong
 	r.traces = traces.NewBook(traces.Options{
 		Slowest: slowestOrders, Sample: cfg.Tracing.Sample, Ways: r.ways.buf,
-		Inline: cfg.Coupling == system.CouplingSync,
+		Inline: cfg.Inline(),
 	})
 	return Collect(ctx, cfg, r.traces, r.Endpoint)
 }

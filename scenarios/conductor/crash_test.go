@@ -18,8 +18,10 @@ import (
 	"github.com/ordbench/ordbench/reports"
 	"github.com/ordbench/ordbench/reports/check"
 	"github.com/ordbench/ordbench/system"
+	"github.com/ordbench/ordbench/system/events"
 	"github.com/ordbench/ordbench/system/failpoint"
 	"github.com/ordbench/ordbench/system/runtime/local"
+	"github.com/ordbench/ordbench/system/store/storetest"
 )
 
 var crashRounds = flag.Int("crash-rounds", 1, "how often each service is killed at each of its failpoints")
@@ -33,21 +35,68 @@ func TestTheBooksBalanceWhateverStepAServiceDiesAt(t *testing.T) {
 	s.inParallel(t, []string{"order", "inventory", "payment", "notification"}, func(component string) {
 		for range *crashRounds {
 			for _, point := range failpoint.Catalogue(component) {
-				s.crash(t, component+"-0", point)
+				if !strings.Contains(point, ".2pc.") {
+					s.crash(t, component+"-0", point)
+				}
 			}
 		}
 	})
 	stop()
-	v := s.judge(t)
-	for _, i := range v.Invariants {
-		if i.Outcome != reports.Held {
-			t.Errorf("%s %s: %s %v", i.Outcome, i.ID, i.Detail, i.Evidence)
+	s.wantBalance(t)
+}
+
+// Coordinator and participants kill themselves between any two steps of
+// two-phase commit, at the same time. What each of them had promised or
+// decided is brought to its end by who comes after it.
+func TestTheBooksBalanceWhateverStepOfTwoPhasesAServiceDiesAt(t *testing.T) {
+	server := storetest.Private(t)
+	s := bootForCrashes(t, func(cfg *system.Config) {
+		cfg.Consistency, cfg.Database.URL = system.Consistency2PC, server.URL()
+		cfg.Inventory.MinReplicas, cfg.Inventory.MaxReplicas = 1, 1
+	})
+	stop := s.order(t)
+	s.inParallel(t, []string{"order", "inventory", "payment"}, func(component string) {
+		for range *crashRounds {
+			for _, point := range failpoint.Catalogue(component) {
+				if strings.Contains(point, ".2pc.") || strings.HasPrefix(point, "order.place.") {
+					s.crash(t, component+"-0", point)
+				}
+			}
 		}
+	})
+	stop()
+	s.wantBalance(t)
+}
+
+// Without a death the books of calls in line balance too: what is judged there
+// is not judged by events.
+func TestTheBooksOfCallsInLineBalance(t *testing.T) {
+	s := bootForCrashes(t, func(cfg *system.Config) { cfg.Coupling = system.CouplingSync })
+	for n := range 40 {
+		s.orderOne(soon(t), fmt.Sprint("key-", n), n)
 	}
-	o := v.Orders
-	t.Logf("%+v", o)
-	if o.Accepted == 0 || o.Completed == 0 || o.Compensated == 0 || o.Lost+o.Duplicated+o.Phantom+o.Unexpected+o.Pending+o.Parked != 0 {
-		t.Errorf("the orders are %+v", o)
+	s.wantBalance(t)
+}
+
+// A participant that never keeps its promise is seen: nothing moves any more,
+// and the order that its customer was told of is not everywhere.
+func TestAPromiseThatIsNeverKeptShows(t *testing.T) {
+	server := storetest.Private(t)
+	s := bootForCrashes(t, func(cfg *system.Config) {
+		cfg.Consistency, cfg.Database.URL = system.Consistency2PC, server.URL()
+		cfg.Payment.Decline = 0
+	})
+	ctx := soon(t)
+	if err := s.stack.Arm(ctx, "inventory-0", "inventory.2pc.before-commit", failpoint.Plan{Action: failpoint.Error}); err != nil {
+		t.Fatal(err)
+	}
+	s.orderOne(ctx, "key", 0)
+	broken := map[string]bool{}
+	for _, i := range s.judge(t).Invariants {
+		broken[i.ID] = i.Outcome == reports.Broken
+	}
+	if !broken[reports.NothingInDoubt] || !broken[reports.StatusValid] {
+		t.Errorf("broken are %v, want what is in doubt, and the status of an order without stock", broken)
 	}
 }
 
@@ -110,7 +159,7 @@ func (s *crashes) order(t *testing.T) (stop func()) {
 	for customer := range 3 {
 		gone.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
-				s.orderOne(ctx, fmt.Sprintf("key-%d-%d", customer, n), fmt.Sprintf("user-%d", n))
+				s.orderOne(ctx, fmt.Sprintf("key-%d-%d", customer, n), 3*n+customer)
 				select {
 				case <-time.After(20 * time.Millisecond):
 				case <-ctx.Done():
@@ -123,10 +172,12 @@ func (s *crashes) order(t *testing.T) (stop func()) {
 	return stop
 }
 
-func (s *crashes) orderOne(ctx context.Context, key, user string) {
+// orderOne places the n-th order. Different orders are of different articles, so
+// that one which is in doubt holds up few others.
+func (s *crashes) orderOne(ctx context.Context, key string, n int) {
 	a := loadgen.Attempt{Key: key, Certainty: loadgen.Unknown}
 	for ctx.Err() == nil && a.OrderID == "" {
-		if a.OrderID = s.post(ctx, key, user); a.OrderID == "" {
+		if a.OrderID = s.post(ctx, key, n); a.OrderID == "" {
 			select {
 			case <-time.After(10 * time.Millisecond):
 			case <-ctx.Done():
@@ -143,8 +194,9 @@ func (s *crashes) orderOne(ctx context.Context, key, user string) {
 }
 
 // post returns the id of an accepted order.
-func (s *crashes) post(ctx context.Context, key, user string) (id string) {
-	body := fmt.Sprintf(`{"user_id":%q,"total":12.50,"items":[{"sku":"sku-0001","quantity":1},{"sku":"sku-0002","quantity":2}]}`, user)
+func (s *crashes) post(ctx context.Context, key string, n int) (id string) {
+	body := fmt.Sprintf(`{"user_id":"user-%d","total":12.50,"items":[{"sku":%q,"quantity":1},{"sku":%q,"quantity":2}]}`,
+		n, events.SKU(1+n%500), events.SKU(501+n%499))
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.stack.URL()+"/orders", bytes.NewReader([]byte(body)))
 	if err != nil {
 		return ""
@@ -158,7 +210,7 @@ func (s *crashes) post(ctx context.Context, key, user string) (id string) {
 	var answer struct {
 		OrderID string `json:"order_id"`
 	}
-	if res.StatusCode != http.StatusAccepted || json.NewDecoder(res.Body).Decode(&answer) != nil {
+	if res.StatusCode != http.StatusAccepted && res.StatusCode != http.StatusCreated || json.NewDecoder(res.Body).Decode(&answer) != nil {
 		return ""
 	}
 	return answer.OrderID
@@ -228,6 +280,22 @@ func (s *crashes) inParallel(t *testing.T, components []string, do func(componen
 	all.Wait()
 }
 
+// wantBalance holds every law, over orders of every end.
+func (s *crashes) wantBalance(t *testing.T) {
+	t.Helper()
+	v := s.judge(t)
+	for _, i := range v.Invariants {
+		if i.Outcome != reports.Held {
+			t.Errorf("%s %s: %s %v", i.Outcome, i.ID, i.Detail, i.Evidence)
+		}
+	}
+	o := v.Orders
+	t.Logf("%+v", o)
+	if o.Accepted == 0 || o.Completed == 0 || o.Compensated == 0 || o.Lost+o.Duplicated+o.Phantom+o.Unexpected+o.Pending+o.Parked != 0 {
+		t.Errorf("the orders are %+v", o)
+	}
+}
+
 // judge waits until nothing moves, and holds what customers were told against
 // the books.
 func (s *crashes) judge(t *testing.T) check.Judgement {
@@ -246,6 +314,10 @@ func (s *crashes) judge(t *testing.T) check.Judgement {
 	if err := s.stack.Audit(ctx, book); err != nil {
 		t.Fatal(err)
 	}
-	p := s.stack.Config().Patterns
-	return book.Close(check.Closing{Drained: true, HaveLedger: true, Attempts: uint64(len(s.told)), OutboxOn: p.Outbox, InboxOn: p.Inbox})
+	cfg := s.stack.Config()
+	return book.Close(check.Closing{
+		Drained: true, HaveLedger: true, Attempts: uint64(len(s.told)),
+		OutboxOn: cfg.Patterns.Outbox, InboxOn: cfg.Patterns.Inbox,
+		Direct: cfg.Inline(), TwoPhase: cfg.Consistency == system.Consistency2PC,
+	})
 }

@@ -1,8 +1,10 @@
 package conductor
 
 import (
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/ordbench/ordbench/chaos"
 	"github.com/ordbench/ordbench/loadgen"
@@ -57,16 +59,20 @@ func plannedEnd(m *measure, rec chaos.Record) int64 {
 // groups are those of the components that consume, whose lag shows first when
 // they are hit. What else is hit shows in the inventory's.
 var groups = map[string]string{
+	string(system.Inventory):    inventoryGroup,
 	string(system.Order):        events.OrderGroup,
 	string(system.Payment):      events.PaymentGroup,
 	string(system.Notification): events.NotificationGroup,
 }
 
-// groupHit is the group whose lag a fault is measured by.
+// groupHit is the group whose lag a fault is measured by: that of the first
+// component of the target, or of what is cut off from the broker.
 func groupHit(target string) string {
-	component, _, _ := strings.Cut(target, "-")
-	if group := groups[component]; group != "" {
-		return group
+	parts := strings.FieldsFunc(target, func(r rune) bool { return !unicode.IsLetter(r) })
+	for i, part := range parts {
+		if group := groups[part]; group != "" && (i == 0 || slices.Contains(parts, string(system.Broker))) {
+			return group
+		}
 	}
 	return inventoryGroup
 }

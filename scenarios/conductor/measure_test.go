@@ -35,6 +35,8 @@ func TestAFaultIsMeasuredByTheGroupItHits(t *testing.T) {
 	for target, want := range map[string]string{
 		"payment": "payment-group", "payment-0": "payment-group", "notification": "notification-group", "order-1": "order-group",
 		"inventory": "inventory-group", "broker": "inventory-group", "gateway-0": "inventory-group",
+		"payment|broker": "payment-group", "broker->notification": "notification-group", "payment->broker": "payment-group",
+		"gateway->order": "inventory-group", "broker|rest": "inventory-group", "inventory+payment|broker": "inventory-group",
 	} {
 		if got := groupHit(target); got != want {
 			t.Errorf("%s: %s, want %s", target, got, want)

@@ -332,7 +332,8 @@ func (r *run) settle(ctx context.Context) error {
 		Attempts:   r.attempts(),
 		OutboxOn:   p.Outbox,
 		InboxOn:    p.Inbox,
-		Direct:     r.Scenario.System.Coupling == system.CouplingSync,
+		Direct:     r.Scenario.System.Inline(),
+		TwoPhase:   r.Scenario.System.Consistency == system.Consistency2PC,
 	}
 	if closing.LedgerErr = loadgen.ReadLedger(ledger, book.Attempt); closing.LedgerErr != nil {
 		r.trouble("read the ledger of attempts: %v", closing.LedgerErr)
@@ -392,6 +393,7 @@ func (r *run) result() *reports.Result {
 		faults:      result.Faults,
 		validity:    result.Validity,
 		drain:       r.drain,
+		books:       r.Scenario.Traffic.Measure == scenarios.MeasureBooks,
 		interrupted: r.stopped,
 		halted:      r.session.Faults.Halted(),
 		troubles:    r.troubles,

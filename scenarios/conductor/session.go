@@ -217,7 +217,7 @@ func (s *Session) Verify(ctx context.Context) (control.Verification, error) {
 	found := book.Close(check.Closing{
 		Drained:  drain.Settled,
 		OutboxOn: cfg.Patterns.Outbox, InboxOn: cfg.Patterns.Inbox,
-		Direct: cfg.Coupling == system.CouplingSync,
+		Direct: cfg.Inline(), TwoPhase: cfg.Consistency == system.Consistency2PC,
 	})
 	v := control.Verification{
 		Drained:    drain.Settled,
@@ -264,7 +264,7 @@ func awaitDrain(ctx context.Context, stack *system.Stack, limit time.Duration, s
 		last    atRest
 		lastErr error
 		known   bool
-		since   time.Time // last.Pending alone is left, and has not changed
+		since   time.Time // only what is pending or in doubt is left, and has not changed
 	)
 	for {
 		drain, err := stack.Drained(ctx)
@@ -275,7 +275,7 @@ func awaitDrain(ctx context.Context, stack *system.Stack, limit time.Duration, s
 			if seen != nil {
 				seen(drain)
 			}
-			changed := moving(drain) || !known || drain.Pending != last.Pending
+			changed := moving(drain) || !known || drain.Pending != last.Pending || drain.InDoubt != last.InDoubt
 			last, known = atRest{Drain: drain, Settled: drain.Done()}, true
 			switch {
 			case last.Settled:

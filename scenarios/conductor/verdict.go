@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ordbench/ordbench/chaos"
 	"github.com/ordbench/ordbench/reports"
 	"github.com/ordbench/ordbench/reports/gate"
 )
@@ -16,6 +17,7 @@ type judgement struct {
 	faults      []reports.Fault
 	validity    reports.Validity
 	drain       atRest
+	books       bool // only they are judged: a limit of the generator is noted, and no doubt
 	interrupted bool
 	halted      string   // why the chaos was ended before its time
 	troubles    []string // what went wrong with the run itself
@@ -113,7 +115,7 @@ func (j judgement) doubts() []string {
 		switch {
 		case f.Skipped != "" || j.halted != "" && len(f.Proof) == 0:
 		case !f.Effective:
-			doubts = append(doubts, fmt.Sprintf("fault %s had no proven effect: %s", f.Name, f.Error))
+			doubts = append(doubts, fmt.Sprintf("fault %s had no proven effect: %s", f.Name, strings.TrimPrefix(f.Error, chaos.NoProof)))
 		case !f.Reverted:
 			doubts = append(doubts, fmt.Sprintf("fault %s was not undone: %s", f.Name, f.Error))
 		}
@@ -122,7 +124,7 @@ func (j judgement) doubts() []string {
 		doubts = append(doubts, fmt.Sprintf("none of the %s had a proven effect: %s: %s",
 			counted(skipped, "drawn fault"), j.faults[0].Name, j.faults[0].Skipped))
 	}
-	if j.validity.Outcome == reports.GeneratorLimited {
+	if j.validity.Outcome == reports.GeneratorLimited && !j.books {
 		doubts = append(doubts, "the generator was the limit: "+j.validity.Reason)
 	}
 	for _, g := range j.gates {

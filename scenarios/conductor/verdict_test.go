@@ -40,6 +40,7 @@ func TestVerdict(t *testing.T) {
 		{"drawn faults that were all left out", judgement{drain: settled, faults: []reports.Fault{{Name: "cut", Skipped: "no target"}}}, reports.Inconclusive, "none of the 1 drawn fault had a proven effect: cut: no target"},
 		{"a fault that was not undone", judgement{drain: settled, faults: []reports.Fault{{Name: "pause", Effective: true}}}, reports.Inconclusive, "was not undone"},
 		{"a generator that could not keep up", judgement{drain: settled, validity: reports.Validity{Outcome: reports.GeneratorLimited, Reason: "late"}}, reports.Inconclusive, "the generator was the limit"},
+		{"a generator that could not keep up, where only the books are judged", judgement{drain: settled, books: true, validity: reports.Validity{Outcome: reports.GeneratorLimited, Reason: "late"}}, reports.Pass, "0 accepted orders"},
 		{"an interrupted run", judgement{drain: settled, interrupted: true}, reports.Inconclusive, "interrupted"},
 		{"trouble of the run itself", judgement{drain: settled, troubles: []string{"audit: no broker"}}, reports.Inconclusive, "audit: no broker"},
 	} {

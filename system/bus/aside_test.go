@@ -186,3 +186,25 @@ func TestWaitingCommitsNothingAboveWhatIsOpen(t *testing.T) {
 		t.Errorf("something is left: %+v", w)
 	}
 }
+
+func TestWithoutBackoffAMessageIsDueAtOnce(t *testing.T) {
+	now := time.UnixMicro(1_000_000)
+	a := AsideOf("group", nil, AsidePoints{}).withDefaults()
+	due := func(hasty bool) (latest int64) {
+		for range 100 { // it is drawn
+			m := a.next("group", failure{Message{Topic: "orders"}, errUnlucky}, now, hasty)
+			at, err := strconv.ParseInt(m.Header(HeaderDue), 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			latest = max(latest, at)
+		}
+		return latest
+	}
+	if at := due(true); at != now.UnixMicro() {
+		t.Errorf("due %d us after it failed, want at once", at-now.UnixMicro())
+	}
+	if at := due(false); at <= now.UnixMicro() || at > now.Add(a.Base).UnixMicro() {
+		t.Errorf("with backoff due %d us after it failed, want up to %s", at-now.UnixMicro(), a.Base)
+	}
+}

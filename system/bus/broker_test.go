@@ -21,16 +21,21 @@ import (
 // that is to be killed must be a process of its own.
 const brokerEnv = "ORDBENCH_TEST_BROKER"
 
-func TestMain(m *testing.M) {
-	if spec := os.Getenv(brokerEnv); spec != "" {
-		if err := serveBroker(spec); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
+// Serve makes this process a broker if it was started as one, and says so.
+func Serve() (was bool) {
+	spec := os.Getenv(brokerEnv)
+	if spec == "" {
+		return false
 	}
-	os.Exit(m.Run())
+	if err := serveBroker(spec); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	return true
 }
+
+// MemoryBroker is memoryBroker for tests outside of the package.
+func MemoryBroker(t testing.TB) []string { return memoryBroker(t, 1) }
 
 // serveBroker runs until standard input ends, so it cannot outlive the test.
 func serveBroker(spec string) error {

@@ -3,28 +3,13 @@ package bus
 import (
 	"context"
 	"fmt"
-	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 )
 
-// TestEveryBrokerKeepsThePromises holds what the system relies on for every
-// broker that it runs on: the one in this binary, and the brokers that
-// ORDBENCH_TEST_KAFKA names, host:port with commas between.
-func TestEveryBrokerKeepsThePromises(t *testing.T) {
-	t.Run("kfake", func(t *testing.T) { promises(t, memoryBroker(t, 1)) })
-	t.Run("kafka", func(t *testing.T) {
-		named := os.Getenv("ORDBENCH_TEST_KAFKA")
-		if named == "" {
-			t.Skip("ORDBENCH_TEST_KAFKA names no broker")
-		}
-		promises(t, strings.Split(named, ","))
-	})
-}
-
-func promises(t *testing.T, brokers []string) {
+// Promises holds what the system relies on for a broker, whichever it is.
+func Promises(t *testing.T, brokers []string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	// A broker may have seen these tests before.

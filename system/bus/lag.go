@@ -59,10 +59,8 @@ func (r *LagReader) read(ctx context.Context, group, name string) (Lag, error) {
 	if err != nil {
 		return Lag{}, err
 	}
-	all := make([]*position, len(t.leaders))
 	lag := Lag{Group: group, Topic: name, Partitions: make([]PartitionLag, len(t.leaders))}
-	for i := range all {
-		all[i] = &position{topic: name, partition: i}
+	for i := range lag.Partitions {
 		lag.Partitions[i] = PartitionLag{Partition: i, Committed: -1}
 	}
 	// Committed before latest: the other way round, what is written and
@@ -70,7 +68,7 @@ func (r *LagReader) read(ctx context.Context, group, name string) (Lag, error) {
 	if err := r.committed(ctx, &lag); err != nil {
 		return Lag{}, err
 	}
-	leaders, err := r.cluster.byLeader(ctx, all)
+	leaders, err := r.cluster.byLeader(ctx, everyPartition(name, t))
 	if err != nil {
 		return Lag{}, err
 	}

@@ -11,7 +11,7 @@ const (
 	relayBatch = 256 // rows per publish
 	// relayPace is the least time between rounds that found something: each
 	// costs a look, a request and a commit, however few rows it has.
-	relayPace = 8 * time.Millisecond
+	relayPace = 16 * time.Millisecond
 	relayPoll = 10 * time.Millisecond // for rows that other processes added: one look costs some 50 us
 )
 
@@ -107,6 +107,7 @@ func relayWhile[R Row](held context.Context, box Outbox[R], cfg RelayConfig) {
 		case failing:
 			log.Info("relaying the outbox again")
 			failing = false
+		case n == relayBatch: // there is more
 		case n > 0:
 			sleep(held, relayPace-time.Since(began))
 		default:

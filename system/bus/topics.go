@@ -55,8 +55,35 @@ func (c *cluster) ensure(ctx context.Context, partitions int, topics []string) e
 		if len(t.leaders) != partitions {
 			return fmt.Errorf("topic %s has %d partitions, not %d: %w", name, len(t.leaders), partitions, errPartitions)
 		}
+		if err := c.led(ctx, name, t); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// led asks each leader for what it leads. A broker of Kafka is told a moment
+// after everybody else that a new partition is its own, and refuses it so long.
+func (c *cluster) led(ctx context.Context, name string, t topic) error {
+	leaders, err := c.byLeader(ctx, everyPartition(name, t))
+	if err != nil {
+		return err
+	}
+	for addr, positions := range leaders {
+		if _, err := c.listOffsets(ctx, addr, positions, kafka.LastOffset); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// everyPartition is all partitions of a topic, each at offset 0.
+func everyPartition(name string, t topic) []*position {
+	all := make([]*position, len(t.leaders))
+	for i := range all {
+		all[i] = &position{topic: name, partition: i}
+	}
+	return all
 }
 
 // create asks the controller for a topic; one that exists already is fine.
@@ -165,11 +192,7 @@ func (c *cluster) extent(ctx context.Context, name string) ([]*position, map[int
 	if err != nil {
 		return nil, nil, err
 	}
-	all := make([]*position, len(t.leaders))
-	for i := range all {
-		all[i] = &position{topic: name, partition: i}
-	}
-	leaders, err := c.byLeader(ctx, all)
+	leaders, err := c.byLeader(ctx, everyPartition(name, t))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,6 +1,8 @@
 // Package direct is what services say to each other without a broker between
 // them: one event goes in by HTTP, and what it led to comes back as the
 // answer. Call Handler on the side that is asked and Client.Tell on the other.
+// A transaction over several services is asked for in the same way: Serve a
+// Participant on the one side, and Prepare, Commit and Abort it on the other.
 //
 // The invariant: Tell says for certain that an event had no effect only where
 // that is so. All else that goes wrong is ErrUnknown.
@@ -71,26 +73,57 @@ func (c *Client) Tell(ctx context.Context, e events.Event) (events.Event, error)
 	if err != nil {
 		return events.Event{}, fmt.Errorf("tell %s: %w", c.service, err)
 	}
+	status, text, err := c.ask(ctx, http.MethodPost, Path, body)
+	switch {
+	case err != nil:
+		return events.Event{}, err
+	case status == http.StatusNoContent:
+		return events.Event{}, nil
+	}
+	answer, err := events.Decode(text)
+	if err != nil {
+		return events.Event{}, fmt.Errorf("tell %s: %w: %w", c.service, ErrUnknown, err)
+	}
+	return answer, nil
+}
+
+// ask puts one request to the service and returns the status, a 2xx, and the
+// body of the answer.
+func (c *Client) ask(ctx context.Context, method, path string, body []byte) (status int, text []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	first := c.next.Add(1)
 	for i := range c.addrs {
 		addr := c.addrs[(first+uint64(i))%uint64(len(c.addrs))]
-		var answer events.Event
-		if answer, err = c.tell(ctx, addr, body); !errors.As(err, new(*unreached)) {
-			if err != nil {
-				return answer, fmt.Errorf("tell %s: %w", c.service, err)
-			}
-			return answer, nil
+		status, text, err = c.askOne(ctx, method, "http://"+addr+path, body)
+		if !errors.As(err, new(*unreached)) {
+			break
 		}
 	}
-	return events.Event{}, fmt.Errorf("tell %s: %w", c.service, err)
+	if err != nil {
+		return 0, nil, fmt.Errorf("tell %s: %w", c.service, err)
+	}
+	return status, text, nil
 }
 
-func (c *Client) tell(ctx context.Context, addr string, body []byte) (events.Event, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+Path, bytes.NewReader(body))
+// refusedError is an answer that says that nothing was done.
+type refusedError struct {
+	status int
+	text   string
+}
+
+func (e *refusedError) Error() string { return fmt.Sprintf("%d: %s", e.status, e.text) }
+
+// Repeated tells of an error whether the service has handled it before.
+func Repeated(err error) bool {
+	var refused *refusedError
+	return errors.As(err, &refused) && refused.status == http.StatusConflict
+}
+
+func (c *Client) askOne(ctx context.Context, method, url string, body []byte) (status int, text []byte, err error) {
+	r, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
-		return events.Event{}, err
+		return 0, nil, err
 	}
 	r.Header.Set("Content-Type", "application/json")
 	if token := c.me.Token(c.service, time.Now()); token != "" {
@@ -99,25 +132,19 @@ func (c *Client) tell(ctx context.Context, addr string, body []byte) (events.Eve
 	res, err := c.http.Do(r)
 	if err != nil {
 		if errors.As(err, new(*unreached)) {
-			return events.Event{}, err
+			return 0, nil, err
 		}
-		return events.Event{}, fmt.Errorf("%w: %w", ErrUnknown, err)
+		return 0, nil, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
 	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	text, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	switch {
 	case err != nil:
-		return events.Event{}, fmt.Errorf("%w: %w", ErrUnknown, err)
-	case res.StatusCode == http.StatusNoContent:
-		return events.Event{}, nil
-	case res.StatusCode == http.StatusOK:
-		answer, err := events.Decode(text)
-		if err != nil {
-			return events.Event{}, fmt.Errorf("%w: %w", ErrUnknown, err)
-		}
-		return answer, nil
+		return 0, nil, fmt.Errorf("%w: %w", ErrUnknown, err)
+	case res.StatusCode/100 == 2:
+		return res.StatusCode, text, nil
 	case res.StatusCode < http.StatusInternalServerError:
-		return events.Event{}, fmt.Errorf("%s: %s", res.Status, text)
+		return 0, nil, &refusedError{res.StatusCode, string(text)}
 	}
-	return events.Event{}, fmt.Errorf("%w: %s: %s", ErrUnknown, res.Status, text)
+	return 0, nil, fmt.Errorf("%w: %s: %s", ErrUnknown, res.Status, text)
 }

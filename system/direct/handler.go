@@ -21,14 +21,8 @@ var ErrRepeated = errors.New("the event was handled before")
 // handle made of it, an encoded event, or nothing.
 func Handler(handle func(context.Context, events.Event) (answer []byte, err error), log *slog.Logger) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEvent))
-		if err != nil {
-			endpoint.NewProblem(http.StatusBadRequest, "invalid", "body: "+err.Error()).Write(w)
-			return
-		}
-		e, err := events.Decode(body)
-		if err != nil {
-			endpoint.NewProblem(http.StatusBadRequest, "invalid", err.Error()).Write(w)
+		e, ok := receive(w, r)
+		if !ok {
 			return
 		}
 		// What has begun is done, whoever still listens.
@@ -46,4 +40,58 @@ func Handler(handle func(context.Context, events.Event) (answer []byte, err erro
 			_, _ = w.Write(answer) // who has gone away learns nothing
 		}
 	}
+}
+
+// receive reads the event of a request, or refuses it.
+func receive(w http.ResponseWriter, r *http.Request) (e events.Event, ok bool) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEvent))
+	if err != nil {
+		endpoint.NewProblem(http.StatusBadRequest, "invalid", "body: "+err.Error()).Write(w)
+		return e, false
+	}
+	if e, err = events.Decode(body); err != nil {
+		endpoint.NewProblem(http.StatusBadRequest, "invalid", err.Error()).Write(w)
+		return e, false
+	}
+	return e, true
+}
+
+// Serve routes the requests of a coordinator to a participant.
+func Serve(p Participant, route func(pattern string, h http.HandlerFunc), log *slog.Logger) {
+	failed := func(w http.ResponseWriter, what, orderID string, err error) {
+		log.Error("transaction failed", "step", what, "order_id", orderID, "error", err)
+		endpoint.NewProblem(http.StatusInternalServerError, "transaction", "the transaction could not be brought forward").Write(w)
+	}
+	route("POST "+PreparePath, func(w http.ResponseWriter, r *http.Request) {
+		order, ok := receive(w, r)
+		if !ok {
+			return
+		}
+		vote, err := p.Prepare(r.Context(), order)
+		if err != nil {
+			failed(w, "prepare", order.OrderID, err)
+			return
+		}
+		endpoint.WriteJSON(w, http.StatusOK, vote)
+	})
+	end := func(what string, do func(context.Context, string) error) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			id := r.PathValue("order")
+			if err := do(context.WithoutCancel(r.Context()), id); err != nil {
+				failed(w, what, id, err)
+				return
+			}
+			w.WriteHeader(http.StatusNoContent)
+		}
+	}
+	route("POST "+CommitPath, end("commit", p.Commit))
+	route("POST "+AbortPath, end("abort", p.Abort))
+	route("GET "+InDoubtPath, func(w http.ResponseWriter, r *http.Request) {
+		found, err := p.InDoubt(r.Context())
+		if err != nil {
+			failed(w, "list", "", err)
+			return
+		}
+		endpoint.WriteJSON(w, http.StatusOK, found)
+	})
 }

@@ -15,10 +15,16 @@ import (
 //	                      again or laid aside; it was sent, its offset stands
 //	relay.*               an event is about to be published; it is published and
 //	                      not marked; it is marked
+//	2pc.*                 of two-phase commit: the coordinator decides, has decided,
+//	                      has told all; a participant prepares, votes, is told
+//	                      how it ended, has the money held, taken or let go
 //	compensation.*        stock is given back, as above
 var catalogue = slices.Concat(
 	under("order", "place.before-commit", "place.after-commit", "consume.before-commit", "consume.after-commit"),
 	under("order", offsets...), under("order", aside...), under("order", relay...),
+	under("order", "2pc.before-decision", "2pc.after-decision", "2pc.before-settled"),
+	under("inventory", "2pc.before-prepare", "2pc.after-prepare", "2pc.before-commit", "2pc.after-commit", "2pc.before-abort", "2pc.after-abort"),
+	under("payment", "2pc.after-authorise", "2pc.after-prepare", "2pc.before-commit", "2pc.after-capture", "2pc.after-commit", "2pc.before-abort", "2pc.after-void"),
 	under("inventory", "before-commit", "after-commit", "compensation.before-commit", "compensation.after-commit"),
 	under("inventory", offsets...), under("inventory", aside...), under("inventory", relay...),
 	under("payment", "before-charge", "after-charge", "before-commit", "after-commit"),

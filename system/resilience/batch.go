@@ -14,7 +14,7 @@ const batchSize = 128
 // while a request is asked about at once; under load a few are asked about
 // together, where one by one each would cost the cache a script and the
 // gateway a round trip.
-const askPace = 2 * time.Millisecond
+const askPace = 4 * time.Millisecond
 
 var (
 	errScriptAnswer = errors.New("rate limit script: unexpected answer")

@@ -151,6 +151,33 @@ func (p *Pool) Enter(ctx context.Context, priority Priority) error {
 	}
 }
 
+// Refuses says that a call of that priority would be refused at once, whatever
+// else is asked of it: every place is taken, to wait too, and nobody waits who
+// is less urgent. Who asks it before any other work refuses for next to nothing.
+func (p *Pool) Refuses(priority Priority) bool {
+	if p.cfg.Places == 0 {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.busy < p.cfg.Places {
+		return false
+	}
+	if !p.cfg.Shed {
+		return true
+	}
+	p.shedStale(time.Now())
+	if p.queued < queuePerPlace*p.cfg.Places {
+		return false
+	}
+	for i := range priority {
+		if p.queue[i].oldest != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // Leave gives the place of a call back: to the one that waits, if any.
 func (p *Pool) Leave() {
 	if p.cfg.Places == 0 {

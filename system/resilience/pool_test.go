@@ -178,6 +178,41 @@ func TestACallerWhoGivesUpFreesItsTurn(t *testing.T) {
 	})
 }
 
+func TestRefusesIsWhatEnterWouldSay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, row := range []struct {
+			name                string
+			cfg                 PoolConfig
+			busy, middle        int // calls that hold a place, reads that wait
+			low, reads, ordered bool
+		}{
+			{"no bound", PoolConfig{}, 9, 0, false, false, false},
+			{"a free place", PoolConfig{Places: 2, Shed: true}, 1, 0, false, false, false},
+			{"a place to wait", PoolConfig{Places: 1, Shed: true}, 1, 1, false, false, false},
+			{"nobody waits", PoolConfig{Places: 1}, 1, 0, true, true, true},
+			{"full of reads, which give way to orders", PoolConfig{Places: 1, Shed: true}, 1, 2, true, true, false},
+		} {
+			e := entries{p: NewPool(row.cfg)}
+			for range row.busy {
+				e.enter("inside", High)
+			}
+			for range row.middle {
+				e.enter("read", Middle)
+			}
+			for priority, want := range []bool{row.low, row.reads, row.ordered} {
+				if got := e.p.Refuses(Priority(priority)); got != want {
+					t.Errorf("%s: priority %d refused: %t, want %t", row.name, priority, got, want)
+				}
+			}
+			for range row.busy + row.middle {
+				e.p.Leave()
+				synctest.Wait()
+			}
+			e.all.Wait()
+		}
+	})
+}
+
 func TestPlacesAreNeverLostNorMade(t *testing.T) {
 	p := NewPool(PoolConfig{Places: 3, Shed: true})
 	var all sync.WaitGroup

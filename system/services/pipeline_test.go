@@ -390,11 +390,18 @@ func (s *stack) read(t testing.TB, topic string, fn func(events.Event)) {
 
 func (s *stack) open(t testing.TB, database string) *store.DB {
 	t.Helper()
+	if db := s.books[database]; db != nil {
+		return db
+	}
 	db, err := store.Open(t.Context(), store.Config{Path: database})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
+	if s.books == nil {
+		s.books = map[string]*store.DB{}
+	}
+	s.books[database] = db
 	return db
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/ordbench/ordbench/system/services/notification"
 	"github.com/ordbench/ordbench/system/services/order"
 	"github.com/ordbench/ordbench/system/services/payment"
+	"github.com/ordbench/ordbench/system/store"
 	"github.com/ordbench/ordbench/system/store/storetest"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
@@ -67,6 +68,8 @@ type stack struct {
 	payment       payment.Config
 	notification  notification.Config
 	separateOrder bool // in a process of its own, which can be killed
+
+	books map[string]*store.DB // that the test has opened, by their paths
 
 	orders, inventories, payments, notifications *replica
 }

@@ -168,6 +168,12 @@ func (d *dialogue) commit() error {
 	if !d.begun && len(d.kept) == 0 && len(d.box) == 0 {
 		return nil // nothing was asked for
 	}
+	return d.end("COMMIT", "COMMIT")
+}
+
+// end sends what was kept, the outbox rows and the statement that ends the
+// transaction, to which the server answers with done.
+func (d *dialogue) end(last, done string) error {
 	if n := len(d.box); n > 0 {
 		ids, topics, keys, traces := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 		payloads, ats := make([][]byte, n), make([]int64, n)
@@ -177,10 +183,10 @@ func (d *dialogue) commit() error {
 		}
 		d.kept = append(d.kept, statement{insertOutbox, []any{ids, topics, keys, payloads, ats, traces}})
 	}
-	tags, err := d.send(nil, statement{text: "COMMIT"})
+	tags, err := d.send(nil, statement{text: last})
 	var refused *pgconn.PgError
 	switch {
-	case err == nil && tags[0].String() != "COMMIT":
+	case err == nil && tags[0].String() != done:
 		return errors.New("commit: a statement failed, and the server rolled back")
 	case err == nil:
 		return nil

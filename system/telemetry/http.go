@@ -13,6 +13,9 @@ import (
 	"github.com/ordbench/ordbench/system/telemetry/otlp"
 )
 
+// TraceparentField is the header field of W3C Trace Context.
+const TraceparentField = "Traceparent"
+
 // httpSpan is the span of an exchange over HTTP. A nil one is none. It is for
 // one goroutine.
 type httpSpan struct {
@@ -68,7 +71,7 @@ func (t *Tracer) serve(r *http.Request, route string, believe func(*http.Request
 		return r, nil
 	}
 	var parent spanContext
-	if claim := r.Header["Traceparent"]; len(claim) == 1 && (believe == nil || believe(r)) {
+	if claim := r.Header[TraceparentField]; len(claim) == 1 && (believe == nil || believe(r)) {
 		parent = parseTraceparent(claim[0])
 	}
 	span := t.begin(route, otlp.Server, parent, func(b []byte) []byte {
@@ -112,7 +115,9 @@ func scheme(secure bool) string {
 }
 
 // Transport makes a span of each exchange over base and tells the other side
-// of it. A nil Tracer returns base as it is.
+// of it. A nil Tracer returns base as it is. The caller's header is copied,
+// because it may be in use elsewhere, unless it has an empty TraceparentField:
+// that is filled in, which saves a call the price of a header.
 func (t *Tracer) Transport(base http.RoundTripper) http.RoundTripper {
 	if t == nil {
 		return base
@@ -139,14 +144,19 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return withText(b, semconv.URLFullKey, r.URL.String())
 	})
-	header := make(http.Header, len(r.Header)+1) // the caller's may be in use elsewhere
-	for k, v := range r.Header {
-		header[k] = v
+	if slot := r.Header[TraceparentField]; len(slot) == 1 && slot[0] == "" {
+		slot[0] = span.context.String()
+	} else {
+		header := make(http.Header, len(r.Header)+1)
+		for k, v := range r.Header {
+			header[k] = v
+		}
+		header[TraceparentField] = []string{span.context.String()}
+		sent := *r
+		sent.Header = header
+		r = &sent
 	}
-	header["Traceparent"] = []string{span.context.String()}
-	sent := *r
-	sent.Header = header
-	res, err := t.base.RoundTrip(&sent)
+	res, err := t.base.RoundTrip(r)
 	if err != nil {
 		span.end(0, true, err)
 		return nil, err

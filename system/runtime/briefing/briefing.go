@@ -27,7 +27,7 @@ type Site struct {
 	Cache       string
 	Orders      []string
 	Inventories []string
-	// Payments and Notifications are called only where coupling is sync.
+	// Payments and Notifications are called only in line.
 	Payments, Notifications []string
 	// Database is the database of a service, a file or a postgres:// URL.
 	Database func(system.Component) string
@@ -95,7 +95,7 @@ const partnerTimeout = 4
 
 // partners are whom the order service calls, if it does.
 func (s Site) partners(cfg system.Config) *order.Partners {
-	if cfg.Coupling != system.CouplingSync {
+	if !cfg.Inline() {
 		return nil
 	}
 	return &order.Partners{
@@ -103,6 +103,7 @@ func (s Site) partners(cfg system.Config) *order.Partners {
 		Payments:      s.Payments,
 		Notifications: s.Notifications,
 		Timeout:       cfg.Gateway.Timeout / partnerTimeout,
+		TwoPhase:      cfg.Consistency == system.Consistency2PC,
 	}
 }
 
@@ -110,6 +111,7 @@ func (s Site) partners(cfg system.Config) *order.Partners {
 // addresses of r.
 func Of(cfg system.Config, r system.Replica, at Site) any {
 	tracing := at.tracing(cfg)
+	direct := cfg.Inline() && cfg.Consistency != system.Consistency2PC // participants are not told of events
 	switch r.Component {
 	case system.Order:
 		return order.Config{
@@ -132,7 +134,8 @@ func Of(cfg system.Config, r system.Replica, at Site) any {
 			Replica: r.Name, Listen: r.Addr, Admin: r.Admin,
 			Brokers:     at.Brokers,
 			Database:    at.Database(r.Component),
-			Direct:      cfg.Coupling == system.CouplingSync,
+			Direct:      direct,
+			TwoPhase:    cfg.Consistency == system.Consistency2PC,
 			Partitions:  cfg.Scaling.Partitions,
 			Work:        cfg.Inventory.Work,
 			Inbox:       cfg.Patterns.Inbox,
@@ -149,7 +152,8 @@ func Of(cfg system.Config, r system.Replica, at Site) any {
 			Replica: r.Name, Listen: r.Addr, Admin: r.Admin,
 			Brokers:     at.Brokers,
 			Database:    at.Database(r.Component),
-			Direct:      cfg.Coupling == system.CouplingSync,
+			Direct:      direct,
+			TwoPhase:    cfg.Consistency == system.Consistency2PC,
 			Partitions:  cfg.Scaling.Partitions,
 			Inbox:       cfg.Patterns.Inbox,
 			DeadLetters: cfg.Patterns.DeadLetters,
@@ -169,7 +173,7 @@ func Of(cfg system.Config, r system.Replica, at Site) any {
 			Replica: r.Name, Listen: r.Addr, Admin: r.Admin,
 			Brokers:     at.Brokers,
 			Database:    at.Database(r.Component),
-			Direct:      cfg.Coupling == system.CouplingSync,
+			Direct:      cfg.Inline(),
 			Partitions:  cfg.Scaling.Partitions,
 			Inbox:       cfg.Patterns.Inbox,
 			DeadLetters: cfg.Patterns.DeadLetters,

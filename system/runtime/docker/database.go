@@ -14,9 +14,6 @@ import (
 
 const postgresUser = "postgres"
 
-// bookkeepers are the components that keep a database each, on one server.
-var bookkeepers = []system.Component{system.Order, system.Inventory, system.Payment, system.Notification}
-
 // databaseReady asks the server whether it takes statements; the first time
 // that it does, the databases of the services are made.
 func (f *fleet) databaseReady(ctx context.Context, addr string) error {
@@ -33,7 +30,7 @@ func (f *fleet) databaseReady(ctx context.Context, addr string) error {
 		_, err := f.server.ExecContext(ctx, "SELECT 1")
 		return err
 	}
-	for _, c := range bookkeepers {
+	for _, c := range system.Bookkeepers() {
 		var there bool
 		if err := f.server.QueryRowContext(ctx, "SELECT count(*) > 0 FROM pg_database WHERE datname = $1", string(c)).Scan(&there); err != nil {
 			return err

@@ -47,6 +47,10 @@ type fleet struct {
 	databasesMade bool
 }
 
+func newFleet(rt Runtime, cfg system.Config, e *engine) *fleet {
+	return &fleet{rt: rt, cfg: cfg, engine: e, places: map[string]*place{}, starting: make(chan struct{}, startsAtOnce)}
+}
+
 // Where the services listen inside their containers.
 const (
 	servicePort = "8080"

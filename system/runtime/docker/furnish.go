@@ -161,7 +161,8 @@ func (f *fleet) postgres() spec {
 	return spec{
 		image: f.images.postgres, volume: "/ordbench",
 		stop: "INT", // at TERM it would wait for its clients to leave
-		cmd:  []string{"postgres", "-c", "listen_addresses=*", "-c", "max_connections=600", "-c", "shared_buffers=128MB", "-c", "jit=off"},
+		cmd: []string{"postgres", "-c", "listen_addresses=*", "-c", "max_connections=600", "-c", "shared_buffers=128MB", "-c", "jit=off",
+			"-c", "max_prepared_transactions=300"}, // as many as the gateway has places, and more,
 		env: map[string]string{
 			"PGDATA":                 "/ordbench/pgdata",
 			"POSTGRES_USER":          postgresUser,

@@ -59,7 +59,7 @@ func (r Runtime) Boot(ctx context.Context, cfg system.Config) (system.Fleet, err
 	if err != nil {
 		return nil, err
 	}
-	f := &fleet{rt: r, cfg: cfg, engine: e, places: map[string]*place{}, starting: make(chan struct{}, startsAtOnce)}
+	f := newFleet(r, cfg, e)
 	if err := f.prepare(ctx); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -77,6 +77,16 @@ func (f *fleet) prepare(ctx context.Context) error {
 	if err := f.findImages(ctx); err != nil {
 		return err
 	}
+	if err := f.found(ctx, system.Components()...); err != nil {
+		return err
+	}
+	return f.furnish(ctx)
+}
+
+// found makes what every place needs, a name, a reaper and a network, and the
+// places of the components that are named.
+func (f *fleet) found(ctx context.Context, components ...system.Component) error {
+	var err error
 	if f.claim, err = claimStack(); err != nil {
 		return err
 	}
@@ -86,10 +96,10 @@ func (f *fleet) prepare(ctx context.Context) error {
 	if err := f.makeNetwork(ctx); err != nil {
 		return err
 	}
-	for _, c := range system.Components() {
+	for _, c := range components {
 		if err := f.reserve(c); err != nil {
 			return fmt.Errorf("%s: %w", c, err)
 		}
 	}
-	return f.furnish(ctx)
+	return nil
 }

@@ -205,6 +205,7 @@ func (*counter) Outbox(system.OutboxRow) error             { return nil }
 func (*counter) Event(system.EventRow) error               { return nil }
 func (*counter) Inbox(system.InboxRow) error               { return nil }
 func (*counter) DeadLetter(system.DeadLetter) error        { return nil }
+func (*counter) InDoubt(system.InDoubtRow) error           { return nil }
 
 func orders(t *testing.T, v visited) int {
 	t.Helper()

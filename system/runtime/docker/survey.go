@@ -169,6 +169,9 @@ func supports(cfg system.Config) error {
 	if n := cfg.Gateway.Replicas; n > 1 {
 		return fmt.Errorf("the docker runtime publishes one gateway, not %d", n)
 	}
+	if cfg.Database.URL != "" {
+		return errors.New("the docker runtime has a PostgreSQL server of its own, and system.database.url names another")
+	}
 	return nil
 }
 

@@ -19,10 +19,15 @@ import (
 )
 
 const (
-	// cacheTick is how often the cache looks for expired keys. A key may be
-	// gone this much before its time, because what is set between two ticks
-	// ages by the whole of one.
+	// cacheTick is how often the cache looks for expired keys, at most. A key
+	// may be gone this much before its time, because what is set between two
+	// ticks ages by the whole of one.
 	cacheTick = 20 * time.Millisecond
+	// A look goes through all keys. With so many that one look takes long, the
+	// next is put off until it takes no more than this share of the time, yet
+	// not for longer than slowTick.
+	agingShare = 200
+	slowTick   = 200 * time.Millisecond
 	// saveEvery is how much a killed cache may forget, as with Redis's
 	// appendfsync everysec.
 	saveEvery = 500 * time.Millisecond
@@ -137,7 +142,7 @@ func (c *cache) accept(ctx context.Context, l net.Listener) error {
 
 // live lets time pass and saves what has changed, until ctx ends.
 func (c *cache) live(ctx context.Context) {
-	tick := time.NewTicker(cacheTick)
+	tick := time.NewTimer(cacheTick)
 	defer tick.Stop()
 	saved := time.Now()
 	var failed bool
@@ -150,6 +155,7 @@ func (c *cache) live(ctx context.Context) {
 		now := time.Now()
 		c.redis.FastForward(now.Sub(c.aged))
 		c.aged = now
+		tick.Reset(min(max(cacheTick, agingShare*time.Since(now)), slowTick))
 		if now.Sub(saved) < saveEvery {
 			continue
 		}

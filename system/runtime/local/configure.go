@@ -78,7 +78,11 @@ func (f *fleet) dataDir(r system.Replica) string {
 	return dir
 }
 
-// databasePath is the database file of a service, shared by its replicas.
+// databasePath is the database of a service, a file or on a server, shared by
+// its replicas.
 func (f *fleet) databasePath(c system.Component) string {
+	if f.server != nil {
+		return f.server.database(c)
+	}
 	return filepath.Join(f.cfg.Dir, "data", string(c)+".db")
 }

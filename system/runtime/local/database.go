@@ -10,7 +10,7 @@ import (
 	"github.com/ordbench/ordbench/system/store"
 )
 
-// Database opens the SQLite file of a service for reading only. It can be
+// Database opens the database of a service for reading only. It can be
 // read while the service writes, and while the service is down.
 func (f *fleet) Database(ctx context.Context, c system.Component) (*sql.DB, error) {
 	db, err := store.OpenReader(ctx, f.databasePath(c))
@@ -21,7 +21,7 @@ func (f *fleet) Database(ctx context.Context, c system.Component) (*sql.DB, erro
 }
 
 // Infrastructure names what is embedded, as this binary was built with it.
-func (f *fleet) Infrastructure(context.Context) map[string]string {
+func (f *fleet) Infrastructure(ctx context.Context) map[string]string {
 	build, ok := debug.ReadBuildInfo()
 	if !ok {
 		return nil
@@ -36,6 +36,9 @@ func (f *fleet) Infrastructure(context.Context) map[string]string {
 		case "modernc.org/sqlite":
 			found["database"] = "SQLite, modernc.org/sqlite " + dep.Version
 		}
+	}
+	if f.server != nil {
+		found["database"] = f.server.version(ctx)
 	}
 	return found
 }

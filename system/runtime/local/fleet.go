@@ -22,6 +22,7 @@ type fleet struct {
 	replicas  []system.Replica
 	reserved  []*endpoint.Reservation
 	locked    *os.File
+	server    *server  // of the databases; nil: they are files
 	lease     *os.File // what children inherit
 	leaseHeld *os.File // what ends them when it closes
 
@@ -148,6 +149,8 @@ func (f *fleet) Close() error {
 			problems = append(problems, file.Close())
 		}
 	}
+	problems = append(problems, f.server.close())
+	f.server = nil
 	f.unguard()
 	f.reserved, f.lease, f.leaseHeld, f.locked = nil, nil, nil, nil
 	return errors.Join(problems...)

@@ -35,18 +35,21 @@ func (Runtime) Name() string { return "local" }
 
 // Boot reserves every address, writes every replica's configuration and locks
 // cfg.Dir, so that no second stack uses the same data.
-func (r Runtime) Boot(_ context.Context, cfg system.Config) (system.Fleet, error) {
+func (r Runtime) Boot(ctx context.Context, cfg system.Config) (system.Fleet, error) {
 	f := &fleet{cfg: cfg, command: r.Command, children: map[string]*child{}, logFrom: map[string]int64{}}
-	if err := f.prepare(); err != nil {
+	if err := f.prepare(ctx); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
 
 // prepare does all that a fleet needs before its first start.
-func (f *fleet) prepare() error {
+func (f *fleet) prepare(ctx context.Context) error {
 	if n := f.cfg.Broker.Replicas; n > 1 {
 		return fmt.Errorf("%d brokers: the local runtime has one: take --runtime docker", n)
+	}
+	if f.cfg.Consistency == system.Consistency2PC && f.cfg.Database.URL == "" {
+		return ErrNoServer
 	}
 	if f.command == nil {
 		binary, err := os.Executable()
@@ -71,8 +74,16 @@ func (f *fleet) prepare() error {
 			return fmt.Errorf("%s: %w", c, err)
 		}
 	}
+	if url := f.cfg.Database.URL; url != "" {
+		if f.server, err = openServer(ctx, url); err != nil {
+			return err
+		}
+	}
 	return f.configure()
 }
+
+// ErrNoServer says that a stack asks for what files can't do.
+var ErrNoServer = errors.New("system.consistency 2pc needs PostgreSQL: take --runtime docker, or name a server with system.database.url")
 
 // lock makes sure that this is the only stack in its directory.
 func (f *fleet) lock() error {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -198,7 +199,7 @@ func TestAvoidedReplicasComeLastAndAreStillTried(t *testing.T) {
 	u.replicas[1].avoid.Store(time.Now().Add(time.Hour).UnixMicro())
 	firsts := map[string]int{}
 	for range 8 {
-		order := u.order()
+		order := slices.Collect(u.order)
 		if len(order) != 4 || order[3].addr != "b" {
 			t.Fatalf("%d replicas, last %s; want b last", len(order), order[len(order)-1].addr)
 		}

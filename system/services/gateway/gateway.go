@@ -174,6 +174,13 @@ func (g *gateway) forwardTo(u *upstream) http.Handler {
 				detail: fmt.Sprintf("more than %d header fields", g.limits.headers)})
 			return
 		}
+		// What has no chance is refused before a signature is checked, the
+		// cache is asked or a body is read. Knowing the caller could only
+		// lower its urgency.
+		if u.pool.Refuses(urgency(r, pki.Caller{})) {
+			g.explain(w, r, u, resilience.ErrFull)
+			return
+		}
 		caller, no := g.authenticate(w, r)
 		if no != nil {
 			g.reject(w, r, client, "", no)

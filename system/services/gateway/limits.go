@@ -43,24 +43,30 @@ func (l limits) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *rejec
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
-	var body []byte
-	err := error(&http.MaxBytesError{Limit: l.bodyBytes})
-	if r.ContentLength <= l.bodyBytes {
-		if r.ContentLength > 0 {
-			body = make([]byte, r.ContentLength)
-			_, err = io.ReadFull(r.Body, body)
-		} else {
-			body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, l.bodyBytes))
+	tooLarge := r.ContentLength > l.bodyBytes
+	if !tooLarge {
+		body, err := l.takeBody(w, r)
+		if err == nil {
+			return body, nil
 		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, &rejection{status: http.StatusRequestTimeout, name: "slow", detail: fmt.Sprintf("the body did not arrive within %s", l.bodyWithin)}
+		}
+		var large *http.MaxBytesError
+		tooLarge = errors.As(err, &large)
 	}
-	var large *http.MaxBytesError
-	switch {
-	case err == nil:
-		return body, nil
-	case errors.As(err, &large):
+	if tooLarge {
 		return nil, &rejection{status: http.StatusRequestEntityTooLarge, name: "body", detail: fmt.Sprintf("the body is longer than %d bytes", l.bodyBytes)}
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, &rejection{status: http.StatusRequestTimeout, name: "slow", detail: fmt.Sprintf("the body did not arrive within %s", l.bodyWithin)}
 	}
 	return nil, &rejection{status: http.StatusBadRequest, name: "body", detail: "the body ended early or is malformed"}
+}
+
+// takeBody reads a body that says that it is short enough, or says nothing.
+func (l limits) takeBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength < 0 {
+		return io.ReadAll(http.MaxBytesReader(w, r.Body, l.bodyBytes))
+	}
+	body := make([]byte, r.ContentLength)
+	_, err := io.ReadFull(r.Body, body)
+	return body, err
 }

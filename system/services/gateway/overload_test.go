@@ -84,6 +84,27 @@ func TestADependencyThatHangsTiesUpItsOwnPlacesOnly(t *testing.T) {
 	}
 }
 
+// A token that nobody can read shows that nobody looked at it.
+func TestWhatHasNoChanceCostsNoSignature(t *testing.T) {
+	inside, let := make(chan bool), make(chan bool)
+	g := guard(t, func(c *Config, _ *limits) {
+		c.Pool = resilience.PoolConfig{Places: 1}
+		c.Orders = []string{service(t, func(w http.ResponseWriter, r *http.Request) {
+			inside <- true
+			<-let
+			accept(w, r)
+		})}
+	})
+	wantProblem(t, post(t, g.edge, order, "Authorization", "Bearer nonsense"), 401, "token")
+	token := g.token(t, "u1", time.Now())
+	var first sync.WaitGroup
+	first.Go(func() { post(t, g.edge, order, "Authorization", "Bearer "+token) })
+	<-inside
+	wantProblem(t, post(t, g.edge, order, "Authorization", "Bearer nonsense"), 503, byBulkhead)
+	close(let)
+	first.Wait()
+}
+
 func TestWhatWaitsForTooLongIsShed(t *testing.T) {
 	inside, let := make(chan bool), make(chan bool)
 	e := start(t, []string{service(t, func(w http.ResponseWriter, r *http.Request) {

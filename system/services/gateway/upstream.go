@@ -18,6 +18,7 @@ import (
 	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/pki"
 	"github.com/ordbench/ordbench/system/resilience"
+	"github.com/ordbench/ordbench/system/telemetry"
 )
 
 // answerLimit bounds what is kept of an answer, in bytes. Answers are read
@@ -173,8 +174,8 @@ const answerTakes = 10 * time.Millisecond
 // to repeat.
 func (u *upstream) send(ctx context.Context, c *call) (answer, error) {
 	var last error
-	for _, r := range u.order() {
-		a, sent, err := u.exchange(ctx, r, c)
+	for r := range u.order {
+		a, sent, err := u.ask(ctx, r, c)
 		if err == nil {
 			return a, nil
 		}
@@ -193,10 +194,16 @@ func (u *upstream) send(ctx context.Context, c *call) (answer, error) {
 	return answer{}, &failure{unreachable, last}
 }
 
-// order takes the replicas in turn, those to avoid last.
-func (u *upstream) order() []*replica {
+// order yields the replicas in turn, those to avoid last.
+func (u *upstream) order(yield func(*replica) bool) {
 	first, now := int(u.turn.Add(1)), time.Now().UnixMicro()
-	order := make([]*replica, len(u.replicas))
+	var few [32]*replica // so that those of most systems need no memory of their own
+	order := few[:]
+	if n := len(u.replicas); n <= len(few) {
+		order = few[:n]
+	} else {
+		order = make([]*replica, n)
+	}
 	front, back := 0, len(order)
 	for i := range order {
 		r := &u.replicas[(first+i)%len(order)]
@@ -208,12 +215,16 @@ func (u *upstream) order() []*replica {
 			front++
 		}
 	}
-	return order
+	for _, r := range order {
+		if !yield(r) {
+			return
+		}
+	}
 }
 
-// exchange tries one replica. A kept connection that had ended says nothing
+// ask tries one replica. A kept connection that had ended says nothing
 // about the replica, so it is tried again on another, a few times.
-func (u *upstream) exchange(ctx context.Context, r *replica, c *call) (a answer, sent bool, err error) {
+func (u *upstream) ask(ctx context.Context, r *replica, c *call) (a answer, sent bool, err error) {
 	for range 3 {
 		var reused bool
 		a, sent, reused, err = u.try(ctx, r.addr, c)
@@ -228,49 +239,71 @@ func (u *upstream) exchange(ctx context.Context, r *replica, c *call) (a answer,
 	return a, sent, err
 }
 
+// exchange is all that one try needs, in one piece of memory: the transport may
+// still be at it when the try is over, so that it cannot be used again.
+type exchange struct {
+	url    url.URL
+	fields [3]string // values of header fields
+	trace  httptrace.ClientTrace
+	body   bytes.Reader
+
+	conn   *markedConn // nil: none was had yet
+	mark   int64       // its writes before this exchange
+	reused bool
+}
+
+// gotConn is told of the connection, before anything is written to it.
+func (x *exchange) gotConn(info httptrace.GotConnInfo) {
+	x.conn, x.reused = info.Conn.(*markedConn), info.Reused
+	x.mark = x.conn.writes.Load()
+}
+
+// blank is what requests are copied from: only so do they get their context.
+var blank http.Request
+
+// request is what is sent for c to the replica at addr.
+func (x *exchange) request(ctx context.Context, addr string, c *call, header http.Header) *http.Request {
+	x.url = url.URL{Scheme: "http", Host: addr, Path: c.url.Path, RawPath: c.url.RawPath, RawQuery: c.url.RawQuery}
+	x.trace.GotConn = x.gotConn
+	r := blank.WithContext(httptrace.WithClientTrace(ctx, &x.trace))
+	r.Method, r.URL, r.Host, r.Header = c.method, &x.url, addr, header
+	if len(c.body) > 0 {
+		x.body.Reset(c.body)
+		r.ContentLength = int64(len(c.body))
+		r.Body = io.NopCloser(&x.body)
+		// Only used where nothing was sent, see idempotencyKey.
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.body)), nil }
+	}
+	return r
+}
+
 // try makes one exchange with one replica. On an error, sent says whether
 // any byte of the request may have left, reused whether an older connection
 // was used.
 func (u *upstream) try(ctx context.Context, addr string, c *call) (a answer, sent, reused bool, err error) {
-	var conn *markedConn
-	var mark int64
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
-		conn, reused = info.Conn.(*markedConn), info.Reused
-		mark = conn.writes.Load()
-	}})
+	x := new(exchange)
 	header := c.forTry()
 	if deadline, ok := ctx.Deadline(); ok {
 		left := max(0, time.Until(deadline)-answerTakes)
-		header[endpoint.TimeoutField] = []string{strconv.FormatInt(left.Milliseconds(), 10)}
+		x.fields[0] = strconv.FormatInt(left.Milliseconds(), 10)
+		header[endpoint.TimeoutField] = x.fields[:1:1]
 	}
-	if token := u.identity.Token(u.name, time.Now()); token != "" {
-		header[pki.TokenField] = []string{token}
+	if x.fields[1] = u.identity.Token(u.name, time.Now()); x.fields[1] != "" {
+		header[pki.TokenField] = x.fields[1:2:2]
 	}
-	req := (&http.Request{
-		Method: c.method,
-		URL: &url.URL{
-			Scheme: "http", Host: addr,
-			Path: c.url.Path, RawPath: c.url.RawPath, RawQuery: c.url.RawQuery,
-		},
-		Header: header,
-		Host:   addr,
-	}).WithContext(ctx)
-	if len(c.body) > 0 {
-		req.ContentLength = int64(len(c.body))
-		req.Body = io.NopCloser(bytes.NewReader(c.body))
-		// Only used where nothing was sent, see idempotencyKey.
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.body)), nil }
+	if u.traced != http.RoundTripper(u.transport) {
+		header[telemetry.TraceparentField] = x.fields[2:] // for the tracer to fill in
 	}
-	res, err := u.traced.RoundTrip(req)
+	res, err := u.traced.RoundTrip(x.request(ctx, addr, c, header))
 	if err != nil {
-		return answer{}, conn.wroteSince(mark), reused, err
+		return answer{}, x.conn.wroteSince(x.mark), x.reused, err
 	}
 	defer res.Body.Close()
 	body, err := readAnswer(res)
 	if err != nil {
-		return answer{}, true, reused, err
+		return answer{}, true, x.reused, err
 	}
-	return answer{status: res.StatusCode, header: res.Header, body: body}, true, reused, nil
+	return answer{status: res.StatusCode, header: res.Header, body: body}, true, x.reused, nil
 }
 
 func readAnswer(res *http.Response) ([]byte, error) {

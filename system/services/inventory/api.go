@@ -16,10 +16,12 @@ import (
 //	GET /stock/{sku}  200 with what is held of one article
 //	POST /events      200 with what came of an event, where services call each other
 //
+// and, where orders are committed in two phases, what direct.Participant says.
 // Whatever is not well is problem+json.
 type api struct {
 	stock *stock
-	desk  *desk // nil: events come by the broker
+	desk  *desk              // nil: events come by the broker
+	part  direct.Participant // nil: there are no transactions over several services
 	log   *slog.Logger
 }
 
@@ -33,6 +35,9 @@ func (a *api) handler(requests *telemetry.Requests) http.Handler {
 	route("/stock/{sku}", endpoint.OnlyAllow("GET, HEAD"))
 	if a.desk != nil {
 		route("POST "+direct.Path, direct.Handler(a.desk.handle, a.log))
+	}
+	if a.part != nil {
+		direct.Serve(a.part, route, a.log)
 	}
 	route("/", func(w http.ResponseWriter, _ *http.Request) {
 		endpoint.NewProblem(http.StatusNotFound, "not-found", "there is GET /stock/{sku}").Write(w)

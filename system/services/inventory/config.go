@@ -23,6 +23,7 @@ type Config struct {
 	Stock       int64             `json:"stock"`        // units of each, at the first start only
 	DeadLetters bool              `json:"dead_letters"` // off: a message that fails holds up its partition
 	Backoff     bool              `json:"backoff"`      // off: what fails is tried again without a pause
+	TwoPhase    bool              `json:"two_phase"`    // orders are prepared and then committed by HTTP; only on PostgreSQL
 	Direct      bool              `json:"direct"`       // events come by HTTP, and are answered there
 	Grace       time.Duration     `json:"grace"`        // nanoseconds for an orderly end
 	Tracing     telemetry.Tracing `json:"tracing"`

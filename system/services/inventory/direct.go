@@ -23,10 +23,7 @@ func newDesk(s *stock, work time.Duration) *desk {
 func (c *desk) handle(ctx context.Context, e events.Event) ([]byte, error) {
 	switch e.Type {
 	case events.OrderCreated:
-		c.turn <- struct{}{}
-		err := pause(ctx, c.work)
-		<-c.turn
-		if err != nil {
+		if err := c.labour(ctx); err != nil {
 			return nil, err
 		}
 	case events.PaymentCaptured, events.PaymentDeclined:
@@ -38,4 +35,11 @@ func (c *desk) handle(ctx context.Context, e events.Event) ([]byte, error) {
 		err = direct.ErrRepeated
 	}
 	return out.answer, err
+}
+
+// labour is what an order costs beside the database.
+func (c *desk) labour(ctx context.Context) error {
+	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
+	return pause(ctx, c.work)
 }

@@ -12,6 +12,13 @@ var (
 	beforeCompensated = failpoint.At("inventory.compensation.before-commit")
 	afterCompensated  = failpoint.At("inventory.compensation.after-commit")
 
+	beforePrepare = failpoint.At("inventory.2pc.before-prepare")
+	afterPrepare  = failpoint.At("inventory.2pc.after-prepare")
+	beforeOutcome = failpoint.At("inventory.2pc.before-commit")
+	afterOutcome  = failpoint.At("inventory.2pc.after-commit")
+	beforeAbort   = failpoint.At("inventory.2pc.before-abort")
+	afterAbort    = failpoint.At("inventory.2pc.after-abort")
+
 	asidePoints    = bus.AsidePointsOf("inventory")
 	consumerPoints = bus.ConsumerPointsOf("inventory")
 	relayPoints    = bus.RelayPointsOf("inventory")

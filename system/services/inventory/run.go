@@ -60,7 +60,15 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	pub := bus.NewPublisher(cfg.Brokers)
 	pub.Watch = tracer.Send
-	closeAll := func() error { return errors.Join(pub.Close(), stock.db.Close(), guard.Close(), tracer.Close()) }
+	parts := new(store.Branches)
+	closeAll := func() error {
+		return errors.Join(pub.Close(), parts.Close(), stock.db.Close(), guard.Close(), tracer.Close())
+	}
+	if cfg.TwoPhase {
+		if parts, err = store.OpenBranches(ctx, cfg.Database, "inventory"); err != nil {
+			return errors.Join(err, closeAll())
+		}
+	}
 	l, err := endpoint.Listen(ctx, cfg.Listen)
 	if err != nil {
 		return errors.Join(err, closeAll())
@@ -76,6 +84,9 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	api := &api{stock: stock, log: log}
 	if cfg.Direct {
 		api.desk = newDesk(stock, cfg.Work)
+	}
+	if cfg.TwoPhase {
+		api.part = &branch{desk: newDesk(stock, cfg.Work), parts: parts}
 	}
 	clerk := &clerk{stock: stock, work: cfg.Work, metrics: metrics, deadLetters: cfg.DeadLetters, tracer: tracer, log: log}
 	admin := telemetry.Admin{Addr: cfg.Admin, Component: "inventory", Replica: cfg.Replica, Ready: ready.Check, Registry: reg}

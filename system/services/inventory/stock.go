@@ -70,7 +70,7 @@ func openStock(ctx context.Context, cfg Config) (*stock, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &stock{db: db, inbox: cfg.Inbox, direct: cfg.Direct}
+	s := &stock{db: db, inbox: cfg.Inbox, direct: cfg.Direct || cfg.TwoPhase}
 	if err = db.Migrate(ctx, schema...); err == nil {
 		err = s.seed(ctx, cfg.SKUs, cfg.Stock)
 	}

@@ -24,7 +24,7 @@ import (
 type api struct {
 	book    *book
 	publish func(store.Message) // sends an event that is in no outbox; nil with the outbox on
-	chain   *chain              // brings an order to its end before it is answered; nil: events do
+	inline  inline              // brings an order to its end before it is answered; nil: events do
 	metrics *metrics
 	log     *slog.Logger
 }
@@ -81,7 +81,7 @@ func (a *api) place(w http.ResponseWriter, r *http.Request) {
 		if a.publish != nil {
 			a.publish(placed.event)
 		}
-		if a.chain != nil {
+		if a.inline != nil {
 			a.finish(w, r, placed)
 			return
 		}

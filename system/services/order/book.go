@@ -17,7 +17,7 @@ import (
 
 // schema of the order database, beside the store's outbox and inbox. The
 // index finds what is in flight without reading all that is done.
-var schema = []string{
+var schema = append([]string{
 	`CREATE TABLE IF NOT EXISTS orders (
 		id              TEXT PRIMARY KEY,
 		idempotency_key TEXT NOT NULL UNIQUE,
@@ -32,7 +32,7 @@ var schema = []string{
 	)`,
 	`CREATE INDEX IF NOT EXISTS orders_pending ON orders (id) WHERE status = 'PENDING'`,
 	`CREATE INDEX IF NOT EXISTS orders_customer ON orders (user_id, id)`,
-}
+}, decisionSchema...)
 
 const (
 	insertOrder = `INSERT INTO orders
@@ -300,4 +300,20 @@ func (b *book) park(ctx context.Context, ids []string, now time.Time) (parked in
 		return 0, fmt.Errorf("park %d orders: %v", len(ids), err) //nolint:errorlint // so it is not wrapped
 	}
 	return parked, nil
+}
+
+// leased has do done by one of all replicas at a time, until ctx ends: whoever
+// has lost the lease waits for it again.
+func (b *book) leased(ctx context.Context, name string, do func(context.Context)) error {
+	for {
+		held, release, err := b.db.Lease(ctx, name)
+		if err != nil {
+			return err
+		}
+		do(held)
+		release()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
 }

@@ -59,4 +59,6 @@ type Partners struct {
 	Payments      []string      `json:"payments"`
 	Notifications []string      `json:"notifications"`
 	Timeout       time.Duration `json:"timeout"` // nanoseconds for one call
+	// TwoPhase: inventory and payment promise, and are told after that.
+	TwoPhase bool `json:"two_phase"`
 }

@@ -4,11 +4,12 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // metrics of the order service. The names are stable.
 type metrics struct {
-	placed   prometheus.Counter     // ordbench_order_placed_total
-	replayed prometheus.Counter     // ordbench_order_replayed_total
-	lost     prometheus.Counter     // ordbench_order_events_lost_total
-	moved    *prometheus.CounterVec // ordbench_order_moved_total{status}
-	events   *prometheus.CounterVec // ordbench_order_events_total{outcome}
+	placed    prometheus.Counter     // ordbench_order_placed_total
+	replayed  prometheus.Counter     // ordbench_order_replayed_total
+	lost      prometheus.Counter     // ordbench_order_events_lost_total
+	recovered prometheus.Counter     // ordbench_order_recovered_total
+	moved     *prometheus.CounterVec // ordbench_order_moved_total{status}
+	events    *prometheus.CounterVec // ordbench_order_events_total{outcome}
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -23,11 +24,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		return c
 	}
 	return &metrics{
-		placed:   counter("ordbench_order_placed_total", "Orders accepted and on disk."),
-		replayed: counter("ordbench_order_replayed_total", "Requests answered with the order that their key already stood for."),
-		lost:     counter("ordbench_order_events_lost_total", "Events given up: without an outbox nothing brings them back."),
-		moved:    counters("ordbench_order_moved_total", "Orders that reached a status.", "status"),
-		events:   counters("ordbench_order_events_total", "Events that moved no order: repeated, ignored, unreadable, retried or dead.", "outcome"),
+		placed:    counter("ordbench_order_placed_total", "Orders accepted and on disk."),
+		replayed:  counter("ordbench_order_replayed_total", "Requests answered with the order that their key already stood for."),
+		lost:      counter("ordbench_order_events_lost_total", "Events given up: without an outbox nothing brings them back."),
+		recovered: counter("ordbench_order_recovered_total", "Transactions over several services that the recovery brought to their end."),
+		moved:     counters("ordbench_order_moved_total", "Orders that reached a status.", "status"),
+		events:    counters("ordbench_order_events_total", "Events that moved no order: repeated, ignored, unreadable, retried or dead.", "outcome"),
 	}
 }
 

@@ -12,6 +12,10 @@ var (
 	beforeApplied = failpoint.At("order.consume.before-commit")
 	afterApplied  = failpoint.At("order.consume.after-commit")
 
+	beforeDecision = failpoint.At("order.2pc.before-decision")
+	afterDecision  = failpoint.At("order.2pc.after-decision")
+	beforeSettled  = failpoint.At("order.2pc.before-settled")
+
 	asidePoints    = bus.AsidePointsOf("order")
 	consumerPoints = bus.ConsumerPointsOf("order")
 	relayPoints    = bus.RelayPointsOf("order")

@@ -44,17 +44,7 @@ type reaper struct {
 // run looks for stuck orders until ctx ends. Of all replicas one does; who
 // loses the lease waits for it again.
 func (r *reaper) run(ctx context.Context) error {
-	for {
-		held, release, err := r.book.db.Lease(ctx, "reaper")
-		if err != nil {
-			return err
-		}
-		r.watch(held)
-		release()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
+	return r.book.leased(ctx, "reaper", r.watch)
 }
 
 // watch looks for stuck orders until ctx ends.

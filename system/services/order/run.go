@@ -74,9 +74,15 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return bus.RunRelay(ctx, book.db, bus.RelayConfig{Publisher: pub, Points: relayPoints, Log: log})
 	}
 	settle := book.db.AwaitPublished
+	var coordinator *coordinator // nil: there are no transactions over several services
 	if cfg.Partners != nil {
 		book.outbox = false
-		api.chain = newChain(book, *cfg.Partners, guard.Identity(), tracer.Transport, log)
+		if cfg.Partners.TwoPhase {
+			coordinator = newCoordinator(book, *cfg.Partners, guard.Identity(), tracer.Transport, log)
+			api.inline = coordinator
+		} else {
+			api.inline = newChain(book, *cfg.Partners, guard.Identity(), tracer.Transport, log)
+		}
 	} else if !cfg.Outbox {
 		dual := newDualWrite(pub.Publish, metrics.lost, log)
 		api.publish = dual.send
@@ -110,7 +116,11 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		}, listener.handle)
 	}
 	front := []lifecycle.Task{serve, consume}
-	if cfg.StuckAfter > 0 {
+	switch {
+	case coordinator != nil:
+		recovery := &recovery{coordinator: coordinator, ended: metrics.recovered}
+		front = append(front, recovery.run)
+	case cfg.StuckAfter > 0:
 		reaper := &reaper{book: book, limit: cfg.StuckAfter, parked: metrics.moved.WithLabelValues(string(Parked)), log: log}
 		front = append(front, reaper.run)
 	}

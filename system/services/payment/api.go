@@ -16,10 +16,12 @@ import (
 //	GET /payments/{order}  200 with what was decided about an order's money
 //	POST /events           200 with what came of an event, where services call each other
 //
+// and, where orders are committed in two phases, what direct.Participant says.
 // Whatever is not well is problem+json.
 type api struct {
 	ledger *ledger
-	desk   *desk // nil: events come by the broker
+	desk   *desk              // nil: events come by the broker
+	part   direct.Participant // nil: there are no transactions over several services
 	log    *slog.Logger
 }
 
@@ -40,6 +42,9 @@ func (a *api) handler(requests *telemetry.Requests) http.Handler {
 	route("/payments/{order}", endpoint.OnlyAllow("GET, HEAD"))
 	if a.desk != nil {
 		route("POST "+direct.Path, direct.Handler(a.desk.handle, a.log))
+	}
+	if a.part != nil {
+		direct.Serve(a.part, route, a.log)
 	}
 	route("/", func(w http.ResponseWriter, _ *http.Request) {
 		endpoint.NewProblem(http.StatusNotFound, "not-found", "there is GET /payments/{order}").Write(w)

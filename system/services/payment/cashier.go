@@ -14,6 +14,7 @@ import (
 type cashier struct {
 	provider *provider
 	inbox    bool // a redelivered order is known by its key
+	hold     bool // the money is set aside; what becomes of it is decided later
 	timeouts counter
 }
 
@@ -33,7 +34,7 @@ func (c *cashier) charge(ctx context.Context, orders []events.Event) ([]outcome,
 		if err != nil {
 			return nil, err
 		}
-		charges[i] = charge{key: key, orderID: o.OrderID, userID: o.UserID, amount: o.Total}
+		charges[i] = charge{key: key, orderID: o.OrderID, userID: o.UserID, amount: o.Total, hold: c.hold}
 		open[i] = i
 	}
 	outcomes := make([]outcome, len(orders))
@@ -75,7 +76,7 @@ func (c *cashier) charge(ctx context.Context, orders []events.Event) ([]outcome,
 // and each delivery makes a charge of its own, as it does in every service
 // that draws its keys when it sends.
 func (c *cashier) key(o events.Event) (string, error) {
-	if c.inbox {
+	if c.inbox || c.hold { // what is held must be found again
 		return o.OrderID, nil
 	}
 	id, err := uuid.NewV7()

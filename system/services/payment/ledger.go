@@ -71,7 +71,7 @@ func openLedger(ctx context.Context, cfg Config) (*ledger, error) {
 	if err := db.Migrate(ctx, schema...); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &ledger{db: db, inbox: cfg.Inbox, direct: cfg.Direct}, nil
+	return &ledger{db: db, inbox: cfg.Inbox, direct: cfg.Direct || cfg.TwoPhase}, nil
 }
 
 // tally counts what became of a batch of orders.

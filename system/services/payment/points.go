@@ -12,6 +12,14 @@ var (
 	beforeCommit = failpoint.At("payment.before-commit")
 	afterCommit  = failpoint.At("payment.after-commit")
 
+	afterAuthorise = failpoint.At("payment.2pc.after-authorise")
+	afterPrepare   = failpoint.At("payment.2pc.after-prepare")
+	beforeOutcome  = failpoint.At("payment.2pc.before-commit")
+	afterCapture   = failpoint.At("payment.2pc.after-capture")
+	afterOutcome   = failpoint.At("payment.2pc.after-commit")
+	beforeAbort    = failpoint.At("payment.2pc.before-abort")
+	afterVoid      = failpoint.At("payment.2pc.after-void")
+
 	asidePoints    = bus.AsidePointsOf("payment")
 	consumerPoints = bus.ConsumerPointsOf("payment")
 	relayPoints    = bus.RelayPointsOf("payment")

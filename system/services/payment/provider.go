@@ -43,6 +43,8 @@ type outcome string
 const (
 	captured outcome = "captured" // the money was moved
 	declined outcome = "declined" // it was not, and will not be
+	held     outcome = "held"     // it is set aside for us, to be captured or let go
+	voided   outcome = "voided"   // what was held, or would have been, was let go
 	unheard  outcome = ""         // no answer in time: it may have been either, or never have arrived
 )
 
@@ -52,6 +54,7 @@ type charge struct {
 	orderID string
 	userID  string
 	amount  events.Money
+	hold    bool // the money is only set aside
 }
 
 // provider simulates the company that moves the money. It keeps the promise
@@ -136,6 +139,9 @@ func (p *provider) charge(ctx context.Context, charges []charge, round int, now 
 func (p *provider) decide(c charge) outcome {
 	if p.mood(c, "decline") < p.cfg.Decline || lever.DeclineProvider.Acts() != nil {
 		return declined
+	}
+	if c.hold {
+		return held
 	}
 	return captured
 }

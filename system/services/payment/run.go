@@ -59,7 +59,15 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	pub := bus.NewPublisher(cfg.Brokers)
 	pub.Watch = tracer.Send
-	closeAll := func() error { return errors.Join(pub.Close(), ledger.db.Close(), guard.Close(), tracer.Close()) }
+	parts := new(store.Branches)
+	closeAll := func() error {
+		return errors.Join(pub.Close(), parts.Close(), ledger.db.Close(), guard.Close(), tracer.Close())
+	}
+	if cfg.TwoPhase {
+		if parts, err = store.OpenBranches(ctx, cfg.Database, "payment"); err != nil {
+			return errors.Join(err, closeAll())
+		}
+	}
 	l, err := endpoint.Listen(ctx, cfg.Listen)
 	if err != nil {
 		return errors.Join(err, closeAll())
@@ -79,6 +87,9 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	if cfg.Direct {
 		api.desk = &desk{cashier: clerk.cashier, ledger: ledger}
+	}
+	if cfg.TwoPhase {
+		api.part = &branch{cashier: &cashier{provider: clerk.cashier.provider, hold: true, timeouts: metrics.timeouts}, ledger: ledger, parts: parts}
 	}
 	admin := telemetry.Admin{Addr: cfg.Admin, Component: "payment", Replica: cfg.Replica, Ready: ready.Check, Registry: reg}
 

@@ -191,6 +191,9 @@ func (s *Server) Kill() error {
 	return s.Stop()
 }
 
+// URL is a database of the server, of a user who may do everything.
+func (s *Server) URL() string { return s.url }
+
 // close ends the server and leaves nothing behind.
 func (s *Server) close() error {
 	if s.home == "" {

@@ -35,7 +35,7 @@ const Interrupted = "ordbench.interrupted"
 // halves for those that have ended: while one is sent the other is written.
 const (
 	headSize = 4096
-	slotSize = 384
+	slotSize = 1024 // a consumer's span takes about 480
 	slots    = 4096
 	halfSize = 4 << 20
 	fileSize = headSize + slots*slotSize + 2*halfSize
@@ -47,7 +47,7 @@ const (
 )
 
 // magic says what the file is, and in which version.
-const magic = "ordspan1"
+const magic = "ordspan2"
 
 // suffix of the files that Recover looks for.
 const suffix = ".spans"
