@@ -14,9 +14,9 @@ type Definition struct {
 	Targets []string `json:"targets"` // components, each of their replicas too; links; or a form
 	Options []Option `json:"options"`
 	Needs   []Need   `json:"needs"`
-	Notes   []string `json:"notes,omitempty"`
 	// NotOn says why it can't be made on a runtime, by the runtime's name.
 	NotOn   map[string]string `json:"not_on,omitempty"`
+	Notes   []string          `json:"notes,omitempty"`
 	Example string            `json:"example"` // a command line
 
 	Least int `json:"least,omitempty"` // replicas that its target must have; 0: one will do

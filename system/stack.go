@@ -174,9 +174,10 @@ func (s *Stack) raise(ctx context.Context) error {
 }
 
 // Close ends the stack: first the way in, then the services, then the
-// infrastructure; gracefully while ctx lasts, and then by force. It returns
-// when all processes are gone and all addresses are free. A second Close
-// returns what the first did.
+// infrastructure; gracefully while ctx lasts, and then by force, as what holds
+// data that end with the stack is ended anyway. It returns when all processes
+// are gone and all addresses are free. A second Close returns what the first
+// did.
 func (s *Stack) Close(ctx context.Context) error {
 	s.close.Do(func() { s.closeErr = s.shutDown(ctx) })
 	return s.closeErr

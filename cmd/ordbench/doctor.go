@@ -101,7 +101,7 @@ func (o *runtimeOptions) examine(ctx context.Context, out string) (checkup, erro
 			}
 		}
 	}
-	rt, why, err := o.choose(ctx, io.Discard, cfg, nil)
+	rt, why, err := o.choose(ctx, io.Discard, cfg, "")
 	if err != nil {
 		return checkup{}, err
 	}

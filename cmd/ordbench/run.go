@@ -94,7 +94,7 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 			problems = append(problems, err)
 			continue
 		}
-		rt, why, err := o.runtime.choose(cmd.Context(), cmd.ErrOrStderr(), s.System, s.Links())
+		rt, why, err := o.runtime.choose(cmd.Context(), cmd.ErrOrStderr(), s.System, misfit(s))
 		if err != nil {
 			problems = append(problems, err)
 			continue

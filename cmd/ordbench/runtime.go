@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ordbench/ordbench/scenarios"
 	"github.com/ordbench/ordbench/system"
 	"github.com/ordbench/ordbench/system/runtime/docker"
 	"github.com/ordbench/ordbench/system/runtime/local"
@@ -57,10 +58,11 @@ func (o *runtimeOptions) args() []string {
 	return args
 }
 
-// choose returns the runtime for a system of cfg with faults on links: the
-// one that was asked for, or else the one that this machine is ready for, and
-// then why. What takes long goes to progress.
-func (o *runtimeOptions) choose(ctx context.Context, progress io.Writer, cfg system.Config, links []string) (rt system.Runtime, why string, err error) {
+// choose returns the runtime for a system of cfg: the one that was asked for,
+// or else the one that this machine is ready for, and then why. misfit says
+// why it can't be that of containers, "" if it can. What takes long goes to
+// progress.
+func (o *runtimeOptions) choose(ctx context.Context, progress io.Writer, cfg system.Config, misfit string) (rt system.Runtime, why string, err error) {
 	containers, err := o.containers(progress)
 	if err != nil {
 		return nil, "", err
@@ -72,15 +74,25 @@ func (o *runtimeOptions) choose(ctx context.Context, progress io.Writer, cfg sys
 		rt = containers
 	case cfg.Database.URL != "":
 		rt, why = local.Runtime{}, "the books are kept on the server of system.database.url"
+	case misfit != "":
+		rt, why = local.Runtime{}, misfit
 	default:
 		var yes bool
-		if yes, why = containers.Choose(ctx, cfg, links); yes {
+		if yes, why = containers.Choose(ctx, cfg); yes {
 			rt = containers
 		} else {
 			rt = local.Runtime{}
 		}
 	}
 	return rt, why, suits(rt, cfg)
+}
+
+// misfit says why a scenario can't be played in containers, "" if it can.
+func misfit(s *scenarios.Scenario) string {
+	if problems := s.CheckOn(runtimeDocker); len(problems) > 0 {
+		return problems[0].Message
+	}
+	return ""
 }
 
 // containers is the runtime of containers as the flags want it. The error is

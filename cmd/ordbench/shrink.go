@@ -46,7 +46,7 @@ that still ends that way. It is written as a scenario of its own.`,
 			if where.name == runtimeAuto {
 				where.name = result.Run.Runtime // what failed there need not fail elsewhere
 			}
-			rt, _, err := where.choose(cmd.Context(), cmd.ErrOrStderr(), s.System, s.Links())
+			rt, _, err := where.choose(cmd.Context(), cmd.ErrOrStderr(), s.System, misfit(s))
 			if err != nil {
 				return err
 			}

@@ -93,7 +93,7 @@ func (o *upOptions) foreground(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	rt, err := o.choose(cmd, cfg, links)
+	rt, err := o.choose(cmd, cfg)
 	if err != nil {
 		return err
 	}
@@ -146,8 +146,8 @@ func (o *upOptions) foreground(cmd *cobra.Command, args []string) error {
 }
 
 // choose returns the runtime, and says why if nobody named it.
-func (o *upOptions) choose(cmd *cobra.Command, cfg system.Config, links []string) (system.Runtime, error) {
-	rt, why, err := o.runtime.choose(cmd.Context(), cmd.ErrOrStderr(), cfg, links)
+func (o *upOptions) choose(cmd *cobra.Command, cfg system.Config) (system.Runtime, error) {
+	rt, why, err := o.runtime.choose(cmd.Context(), cmd.ErrOrStderr(), cfg, "")
 	if why != "" {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s for --runtime auto: %s\n", rt.Name(), why)
 	}
@@ -179,11 +179,10 @@ func (o *upOptions) background(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	links, err := conductor.OpenLinks(o.links)
-	if err != nil {
+	if _, err := conductor.OpenLinks(o.links); err != nil {
 		return err
 	}
-	rt, err := o.choose(cmd, cfg, links)
+	rt, err := o.choose(cmd, cfg)
 	if err != nil {
 		return err
 	}

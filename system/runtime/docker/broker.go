@@ -32,7 +32,7 @@ func (r Runtime) StartBroker(ctx context.Context, dir string) (*Broker, error) {
 	r.Log = slog.New(slog.DiscardHandler)
 	cfg := system.DefaultConfig()
 	cfg.Dir, cfg.LogDir = dir, dir
-	b := &Broker{fleet: &fleet{rt: r, cfg: cfg, engine: e, places: map[string]*place{}}}
+	b := &Broker{fleet: newFleet(r, cfg, e)}
 	if err := b.start(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}

@@ -194,9 +194,9 @@ func remove(ctx context.Context, api client.APIClient, stack string) error {
 	}
 }
 
-// removersAtOnce is how many containers are removed at a time: the daemon
-// does little of it in parallel.
-const removersAtOnce = 8
+// removersAtOnce is how many containers are removed at a time: all of a stack,
+// so that none lives on behind the removal of others.
+const removersAtOnce = 32
 
 func (h holdings) remove(ctx context.Context, api client.APIClient) error {
 	var mu sync.Mutex

@@ -45,7 +45,7 @@ func connect(ctx context.Context) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	limited, cancel := context.WithTimeout(ctx, pingLimit)
+	limited, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()
 	if err := e.adopt(limited); err != nil {
 		return nil, &UnavailableError{e.host, e.says, errors.Join(err, e.api.Close())}

@@ -38,7 +38,6 @@ type fleet struct {
 	replicas  []system.Replica
 	places    map[string]*place
 	starting  chan struct{} // a place in it for each container that is made and started
-	goneFirst func()        // undoes goFirst; nil: not begun
 
 	stopRenewing context.CancelFunc // nil: not begun
 	renewing     sync.WaitGroup
@@ -46,6 +45,10 @@ type fleet struct {
 	// Of the probe of the database, one at a time.
 	server        *sql.DB
 	databasesMade bool
+}
+
+func newFleet(rt Runtime, cfg system.Config, e *engine) *fleet {
+	return &fleet{rt: rt, cfg: cfg, engine: e, places: map[string]*place{}, starting: make(chan struct{}, startsAtOnce)}
 }
 
 // Where the services listen inside their containers.
@@ -62,6 +65,8 @@ func (f *fleet) resource(name string) string { return "ordbench-" + f.claim.id +
 
 // makeNetwork makes the private network of the stack.
 func (f *fleet) makeNetwork(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, requestLimit)
+	defer cancel()
 	f.network = f.resource("net")
 	//nolint:staticcheck // what replaces it looks for a daemon of its own
 	n, err := f.engine.CreateNetwork(ctx, testcontainers.NetworkRequest{
@@ -224,9 +229,6 @@ func (f *fleet) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 	defer cancel()
 	var problems []error
-	if f.goneFirst != nil {
-		f.goneFirst()
-	}
 	if f.stopRenewing != nil {
 		f.stopRenewing()
 		f.renewing.Wait()
@@ -235,7 +237,7 @@ func (f *fleet) Close() error {
 		problems = append(problems, remove(ctx, f.engine.api, f.claim.id))
 	}
 	for _, p := range f.places {
-		p.settle()
+		p.settle(ctx)
 	}
 	if f.spans != nil {
 		problems = append(problems, f.spans.Close())

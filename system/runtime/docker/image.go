@@ -153,6 +153,8 @@ func (e *engine) find(ctx context.Context, p Product, choice, mirror string, pro
 }
 
 func (e *engine) has(ctx context.Context, image string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestLimit)
+	defer cancel()
 	_, err := e.api.ImageInspect(ctx, image)
 	if errdefs.IsNotFound(err) {
 		return false, nil

@@ -152,19 +152,26 @@ func (p *place) vacate(ctx context.Context) error {
 // is missed, and follows it to its end.
 func (p *place) launch(ctx context.Context, log *os.File) (*run, error) {
 	api := p.fleet.engine.api
-	attached, err := api.ContainerAttach(ctx, p.id, client.ContainerAttachOptions{Stream: true, Stdout: true, Stderr: true})
-	if err != nil {
-		return nil, fmt.Errorf("attach: %w", err)
+	attach := func() (client.ContainerAttachResult, error) {
+		return api.ContainerAttach(ctx, p.id, client.ContainerAttachOptions{Stream: true, Stdout: true, Stderr: true})
 	}
+	attached, early := attach()
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	wait := api.ContainerWait(following, p.id, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
 	fail := func(err error) (*run, error) {
 		stop()
-		attached.Close()
+		if early == nil {
+			attached.Close()
+		}
 		return nil, err
 	}
 	if _, err := api.ContainerStart(ctx, p.id, client.ContainerStartOptions{}); err != nil {
 		return fail(err)
+	}
+	if early != nil { // Podman attaches to what runs, and only to that
+		if attached, early = attach(); early != nil {
+			return fail(fmt.Errorf("attach: %w", early))
+		}
 	}
 	found, err := api.ContainerInspect(ctx, p.id, client.ContainerInspectOptions{})
 	if err != nil {
@@ -293,13 +300,17 @@ func (p *place) put(ctx context.Context, files []file) error {
 	return nil
 }
 
-// settle waits for the end of a run whose container is gone.
-func (p *place) settle() {
+// settle waits for the end of a run whose container is gone, while ctx lasts.
+func (p *place) settle(ctx context.Context) {
 	p.mu.Lock()
 	r := p.run
 	p.mu.Unlock()
-	if r != nil {
-		<-r.settled
+	if r == nil {
+		return
+	}
+	select {
+	case <-r.settled:
+	case <-ctx.Done():
 	}
 }
 

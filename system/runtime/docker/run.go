@@ -25,7 +25,8 @@ type run struct {
 	said  chan struct{} // closed when all that it wrote is in the log
 
 	frozen  atomic.Bool // paused, by order
-	killed  atomic.Bool // by hand: no one need be asked how it ended
+	killed  atomic.Bool // by hand: nobody need be asked how it ended
+	asked   atomic.Bool // to end, by hand
 	ending  sync.Once
 	done    chan struct{} // closed when it has ended
 	exit    string        // how, once done
@@ -43,13 +44,26 @@ func (r *run) end(how string) {
 	})
 }
 
-// watch notes the end of a process that was killed by hand, without the
-// daemon.
+// watch notes the end of a process that was signalled by hand: at once where
+// it was killed, else when the daemon has had the time to say how it ended.
 func (r *run) watch() {
-	if r.hand.await() == nil && r.killed.Load() {
+	if r.hand.await() != nil {
+		return
+	}
+	switch {
+	case r.killed.Load():
 		r.end(killed)
+	case r.asked.Load():
+		select {
+		case <-r.settled:
+		case <-time.After(settleLimit):
+			r.end("ended when it was asked to")
+		}
 	}
 }
+
+// settleLimit is how long a daemon may take to say how a process ended.
+const settleLimit = 300 * time.Millisecond
 
 const killed = "signal: killed"
 
@@ -94,13 +108,17 @@ func (r *run) Exit() string { return r.exit }
 // Terminate asks for an orderly end. A paused container can only do so once
 // it runs again.
 func (r *run) Terminate() error {
-	if stopped, _, err := r.Stopped(); err == nil && stopped {
+	if r.frozen.Load() {
 		if err := r.Resume(); err != nil {
 			return err
 		}
 	}
-	if r.hand != nil && r.hand.signal(r.place.spec.stop) == nil {
-		return nil
+	if r.hand != nil {
+		r.asked.Store(true)
+		if r.hand.signal(r.place.spec.stop) == nil {
+			return nil
+		}
+		r.asked.Store(false)
 	}
 	return r.signal(r.place.spec.stop)
 }

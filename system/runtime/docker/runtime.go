@@ -52,14 +52,14 @@ func (r Runtime) Boot(ctx context.Context, cfg system.Config) (system.Fleet, err
 	if r.Progress == nil {
 		r.Progress = func(string) {}
 	}
-	if err := supports(cfg, nil); err != nil {
+	if err := supports(cfg); err != nil {
 		return nil, fmt.Errorf("%w: take --runtime local", err)
 	}
 	e, err := connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	f := &fleet{rt: r, cfg: cfg, engine: e, places: map[string]*place{}, starting: make(chan struct{}, startsAtOnce)}
+	f := newFleet(r, cfg, e)
 	if err := f.prepare(ctx); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -68,7 +68,10 @@ func (r Runtime) Boot(ctx context.Context, cfg system.Config) (system.Fleet, err
 
 // prepare does all that a fleet needs before its first start.
 func (f *fleet) prepare(ctx context.Context) error {
-	if _, _, err := f.engine.removeStacks(ctx, abandoned); err != nil {
+	sweeping, cancel := context.WithTimeout(ctx, closeLimit)
+	_, _, err := f.engine.removeStacks(sweeping, abandoned)
+	cancel()
+	if err != nil {
 		f.rt.Log.Warn("sweep what dead stacks left", "error", err)
 	}
 	if err := f.findImages(ctx); err != nil {
@@ -90,7 +93,6 @@ func (f *fleet) found(ctx context.Context, components ...system.Component) error
 	if f.reaper, err = startReaper(f.rt.Reaper, f.claim.id); err != nil {
 		return fmt.Errorf("start the reaper: %w", err)
 	}
-	f.goneFirst = goFirst()
 	if err := f.makeNetwork(ctx); err != nil {
 		return err
 	}

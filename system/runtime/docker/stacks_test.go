@@ -140,7 +140,7 @@ func apart(t *testing.T, first, second visited) {
 			t.Errorf("both publish %d", p)
 		}
 	}
-	if bad := append(first.exposed, second.exposed...); len(bad) > 0 {
+	if bad := slices.Concat(first.exposed, second.exposed); len(bad) > 0 {
 		t.Errorf("published for everybody: %v", bad)
 	}
 	order(t, first)

@@ -131,10 +131,10 @@ func (s Survey) Pulls() []string {
 	return images
 }
 
-// Choose decides for who has not: whether a stack of cfg with faults on links
-// is to run in containers, and why, in one line.
-func (r Runtime) Choose(ctx context.Context, cfg system.Config, links []string) (yes bool, why string) {
-	if err := supports(cfg, links); err != nil {
+// Choose decides for who has not: whether a stack of cfg is to run in
+// containers, and why, in one line.
+func (r Runtime) Choose(ctx context.Context, cfg system.Config) (yes bool, why string) {
+	if err := supports(cfg); err != nil {
 		return false, err.Error()
 	}
 	return choice(r.survey(ctx, cfg.Images, choiceLimit))
@@ -165,15 +165,12 @@ func choice(s Survey, err error) (yes bool, why string) {
 }
 
 // supports says what of a system can't be had in containers.
-func supports(cfg system.Config, links []string) error {
+func supports(cfg system.Config) error {
 	if n := cfg.Gateway.Replicas; n > 1 {
 		return fmt.Errorf("the docker runtime publishes one gateway, not %d", n)
 	}
 	if cfg.Database.URL != "" {
 		return errors.New("the docker runtime has a PostgreSQL server of its own, and system.database.url names another")
-	}
-	if len(links) > 0 {
-		return fmt.Errorf("the docker runtime has no faults on links such as %s", links[0])
 	}
 	return nil
 }
