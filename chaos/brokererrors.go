@@ -4,6 +4,9 @@ import "slices"
 
 var brokerOnly = []string{"broker"}
 
+// notOrdered is why a real Kafka has no such fault.
+const notOrdered = "a real Kafka can't be told to answer with an error; take kill, pause or kill-leader of brokers, or a link fault"
+
 // brokerFault lets the broker answer some requests with an error.
 func brokerFault(lever, acts string) func(*Engine, Spec) (act, error) {
 	return func(e *Engine, s Spec) (act, error) {

@@ -10,6 +10,7 @@ var cpuBurn = Definition{
 		forOption, replicasOption,
 	},
 	Example: "ordbench chaos cpu-burn inventory --cores 1 --for 5s",
+	lever:   true,
 	bind: func(e *Engine, s Spec) (act, error) {
 		return leverFault{"cpu", []string{"cores"}, "ms of a core were burnt"}.act(e, s)
 	},

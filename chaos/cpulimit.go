@@ -19,12 +19,12 @@ var cpuLimit = Definition{
 	Name:    "cpu-limit",
 	Family:  ResourceFamily,
 	Summary: "the process gets no more than so many cores",
-	Targets: components,
+	Targets: processes,
 	Options: []Option{
 		{Name: "cores", Kind: Cores, Default: "0.1", Summary: "that it may use"},
 		forOption, replicasOption,
 	},
-	Needs:   []Need{{What: needCPUCgroup}},
+	Needs:   []Need{{What: needCPUCgroup, On: onLocal}},
 	Example: "ordbench chaos cpu-limit inventory --cores 0.2 --for 10s",
 	bind: func(e *Engine, s Spec) (act, error) {
 		stack, err := means[CPULimiter](e, "processors to ration")

@@ -10,7 +10,7 @@ var crashLoop = Definition{
 	Name:    "crash-loop",
 	Family:  ProcessFamily,
 	Summary: "SIGKILL again and again, a moment after each start",
-	Targets: components,
+	Targets: processes,
 	Options: []Option{
 		forOption,
 		{Name: "alive", Kind: Duration, Default: "500ms", Summary: "how long it may live each time, once it is ready"},

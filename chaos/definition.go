@@ -15,10 +15,15 @@ type Definition struct {
 	Options []Option `json:"options"`
 	Needs   []Need   `json:"needs"`
 	Notes   []string `json:"notes,omitempty"`
-	Example string   `json:"example"` // a command line
+	// NotOn says why it can't be made on a runtime, by the runtime's name.
+	NotOn   map[string]string `json:"not_on,omitempty"`
+	Example string            `json:"example"` // a command line
+
+	Least int `json:"least,omitempty"` // replicas that its target must have; 0: one will do
 
 	on     form
 	length string // the option that says how long it stands; "": it has no length
+	lever  bool   // it moves a lever, which only our own programs have
 	piles  bool   // it may stand more than once on one place
 	check  func(Spec) *UsageError
 	bind   func(e *Engine, s Spec) (act, error)
@@ -32,6 +37,7 @@ const (
 	ProcessFamily    Family = "process"
 	LinkFamily       Family = "link"
 	PartitionFamily  Family = "partition"
+	PacketFamily     Family = "packets"
 	BrokerFamily     Family = "broker"
 	DependencyFamily Family = "dependency"
 	ProviderFamily   Family = "provider"
@@ -50,12 +56,15 @@ const (
 // Need is something that a fault needs of the machine or of the system.
 type Need struct {
 	What    string `json:"what"`
+	On      string `json:"on,omitempty"`      // the runtime on which it is needed; "": everywhere
 	Missing string `json:"missing,omitempty"` // why it is not there; "": it is, or only a running stack can tell
 }
 
-// Runs says whether the fault can be made on this machine.
+// Runs says whether the fault can be made on this machine, on any runtime.
 func (d Definition) Runs() bool {
-	return !slices.ContainsFunc(d.Needs, func(n Need) bool { return n.Missing != "" })
+	local, _ := d.RunsOn(onLocal)
+	docker, _ := d.RunsOn(onDocker)
+	return local || docker
 }
 
 // definitions lists the faults in the order in which help shows them.
@@ -63,8 +72,8 @@ func definitions() []Definition {
 	return []Definition{
 		kill, stop, pause, resume, restart, crashLoop, failpoint,
 		latency, bandwidth, reset, halfOpen, slice, cut, dropAfter, flap,
-		partition,
-		leaderAway, produceErrors, fetchErrors, commitErrors, rebalanceStorm, poison, redrive,
+		partition, packetLoss, packetDelay,
+		killLeader, leaderAway, produceErrors, fetchErrors, commitErrors, rebalanceStorm, poison, redrive,
 		slowDatabase, failingDatabase, lockHeld, diskFull, cacheFlush, cacheAway,
 		providerLatency, declineStorm, timeoutStorm,
 		cpuLimit, cpuBurn, memory, files, clock,

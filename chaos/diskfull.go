@@ -9,7 +9,8 @@ var diskFull = Definition{
 		{Name: "bytes", Kind: Bytes, Default: "4KiB", Summary: "how long a file may be"},
 		forOption, replicasOption,
 	},
-	Needs:   []Need{{What: needPrlimit}},
+	Needs:   []Need{{What: needPrlimit, On: onLocal}},
+	NotOn:   map[string]string{onDocker: "its services keep their data in PostgreSQL and write no files; take failing-database"},
 	Example: "ordbench chaos disk-full order --for 5s",
 	bind:    limitFault("file-bytes", func(s Spec) int64 { return s.bytes("bytes") }),
 }

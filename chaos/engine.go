@@ -124,10 +124,16 @@ func (e *Engine) begin(spec Spec, planned time.Time) (*fault, error) {
 		return nil, problems[0]
 	}
 	d, _ := Find(spec.Fault)
-	for _, n := range d.Needs {
-		if why := lacking(n.What); why != "" {
-			return nil, &UsageError{Field: "fault", Message: fmt.Sprintf("%s can't be made here: it needs %s: %s", d.Name, n.What, why)}
-		}
+	runtime := ""
+	if on, ok := e.system.(located); ok {
+		runtime = on.Runtime()
+	}
+	if p := spec.CheckOn(runtime); p != nil {
+		return nil, p
+	}
+	component, _ := spec.component()
+	if n := len(e.system.Running(component)); n < d.Least {
+		return nil, &UsageError{Field: "target", Message: fmt.Sprintf("%s needs %d running replicas of %s: there are %d", d.Name, d.Least, component, n)}
 	}
 	act, err := d.bind(e, spec)
 	if err != nil {

@@ -45,7 +45,7 @@ var flap = Definition{
 
 // flapping cuts a link and joins it, by turns.
 type flapping struct {
-	proxies  []*proxy.Link
+	proxies  []Proxy
 	name     string
 	down, up time.Duration
 

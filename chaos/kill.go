@@ -19,7 +19,7 @@ var kill = Definition{
 	Name:    "kill",
 	Family:  ProcessFamily,
 	Summary: "SIGKILL: no goodbye, memory lost, disk kept",
-	Targets: components,
+	Targets: processes,
 	Options: []Option{
 		{Name: "restart_after", Kind: Duration, Default: "0s", Summary: "how long it is held down; 0s leaves the restart to the supervisor"},
 		replicasOption,

@@ -12,7 +12,20 @@ import (
 type Linker interface {
 	// Link returns the proxies of a link, one for each address that its
 	// client knows. The error says that the link was not opened at boot.
-	Link(name string) ([]*proxy.Link, error)
+	Link(name string) ([]Proxy, error)
+}
+
+// Proxy stands in a link, in this process or in another.
+type Proxy interface {
+	// Set puts a rule on the link under a name, in place of one of that name.
+	Set(name string, r proxy.Rule) error
+	// Clear takes a rule away and says what it has done.
+	Clear(name string) (proxy.Count, error)
+	// Count is what a rule has done so far; false if there is none of that
+	// name, or nobody can tell.
+	Count(name string) (proxy.Count, bool)
+	// Probe sends bytes through the link to an echo and says what they met.
+	Probe(ctx context.Context, bytes int) (proxy.Probe, error)
 }
 
 // probeWithin is how long a probe waits before it calls a link silent.
@@ -85,7 +98,7 @@ func (l linkFault) act(e *Engine, s Spec) (act, error) {
 
 // probe sends one connection of our own through the link. What it meets is
 // the proof: what the system sends meets the same rule.
-func (l linkFault) probe(ctx context.Context, p *proxy.Link) (Sight, error) {
+func (l linkFault) probe(ctx context.Context, p Proxy) (Sight, error) {
 	within := l.within
 	if within == 0 {
 		within = probeWithin

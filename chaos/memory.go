@@ -16,6 +16,7 @@ var memory = Definition{
 		}
 		return nil
 	},
+	lever: true,
 	bind: func(e *Engine, s Spec) (act, error) {
 		return leverFault{"memory", []string{"bytes"}, "MiB are held"}.act(e, s)
 	},

@@ -4,4 +4,5 @@ package chaos
 const (
 	needCPUCgroup = "a cpu cgroup to write to"
 	needPrlimit   = "limits of other processes"
+	needNetem     = "the kernel's netem queue (sch_netem)"
 )

@@ -24,6 +24,8 @@ func lacking(what string) string {
 		if err := unix.Prlimit(os.Getpid(), unix.RLIMIT_NOFILE, nil, &now); err != nil {
 			return "prlimit: " + err.Error()
 		}
+	case needNetem:
+		return lackingNetem()
 	}
 	return ""
 }

@@ -30,7 +30,7 @@ type groups struct {
 }
 
 // parsePartition reads "a+b|c", both ways, or "a+b->c", one way. The group
-// "rest" is all that the other does not name.
+// "rest" is all that the other does not name, without the database.
 func parsePartition(s string) (groups, *UsageError) {
 	fail := func(hint, format string, args ...any) (groups, *UsageError) {
 		return groups{}, &UsageError{Field: "target", Message: fmt.Sprintf(format, args...), Hint: hint}
@@ -52,8 +52,8 @@ func parsePartition(s string) (groups, *UsageError) {
 			continue
 		}
 		for _, c := range strings.Split(side.text, "+") {
-			if !slices.Contains(components, c) && c != Client {
-				return fail(suggest(c, append(slices.Clone(components), "rest")), "unknown component %q in the partition %q", c, s)
+			if !slices.Contains(processes, c) && c != Client {
+				return fail(suggest(c, append(slices.Clone(processes), "rest")), "unknown component %q in the partition %q", c, s)
 			}
 			*side.to = append(*side.to, c)
 		}
@@ -125,7 +125,7 @@ func bindPartition(e *Engine, s Spec) (act, error) {
 		return act{}, usage
 	}
 	name := e.unique(s.Fault)
-	crossed := map[string][]*proxy.Link{}
+	crossed := map[string][]Proxy{}
 	for _, l := range p.links() {
 		if crossed[l], err = linker.Link(l); err != nil {
 			return act{}, notOpen(l)

@@ -18,7 +18,7 @@ var pause = Definition{
 	Name:    "pause",
 	Family:  ProcessFamily,
 	Summary: "SIGSTOP: connections stay open, nobody answers",
-	Targets: components,
+	Targets: processes,
 	Options: []Option{forOption, replicasOption},
 	Example: "ordbench chaos pause broker --for 5s",
 	bind: func(e *Engine, _ Spec) (act, error) {

@@ -18,7 +18,7 @@ var restart = Definition{
 	Name:    "restart",
 	Family:  ProcessFamily,
 	Summary: "SIGTERM, a graceful end, and a new start",
-	Targets: components,
+	Targets: processes,
 	Options: []Option{replicasOption},
 	Example: "ordbench chaos restart order-0",
 	piles:   true,

@@ -6,7 +6,7 @@ var resume = Definition{
 	Name:    "resume",
 	Family:  ProcessFamily,
 	Summary: "SIGCONT: ends a pause",
-	Targets: components,
+	Targets: processes,
 	Options: []Option{replicasOption},
 	Example: "ordbench chaos resume broker",
 	bind: func(e *Engine, _ Spec) (act, error) {

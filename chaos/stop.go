@@ -20,7 +20,7 @@ var stop = Definition{
 	Name:    "stop",
 	Family:  ProcessFamily,
 	Summary: "SIGTERM: a graceful end, and then it is away",
-	Targets: components,
+	Targets: processes,
 	Options: []Option{forOption, replicasOption},
 	Example: "ordbench chaos stop payment --for 5s",
 	bind: func(e *Engine, s Spec) (act, error) {

@@ -42,15 +42,15 @@ func (e *Engine) Play(ctx context.Context, start time.Time, timeline []Timed) {
 }
 
 // miss records a fault that could not be injected. One that was drawn is
-// left out where another fault has taken its target away; one that was
-// planned is missing.
+// left out where another fault has taken its target away, or where its runtime
+// has no such fault; one that was planned is missing.
 func (e *Engine) miss(spec Spec, planned time.Time, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	f := e.open(spec, planned, []string{})
 	close(f.done)
 	var usage *UsageError
-	if spec.Source == "nemesis" && e.halted == "" && errors.As(err, &usage) && usage.Field == "target" {
+	if spec.Source == "nemesis" && e.halted == "" && errors.As(err, &usage) && (usage.Field == "target" || usage.elsewhere) {
 		f.record.Skipped = err.Error()
 		return
 	}

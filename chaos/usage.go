@@ -15,6 +15,8 @@ type UsageError struct {
 	Field   string `json:"field"` // key of the scenario: "fault", "target", or the name of an option
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
+
+	elsewhere bool // it can be made on another runtime
 }
 
 func (e *UsageError) Error() string {
@@ -86,7 +88,7 @@ func (s Spec) checkTarget(d Definition) *UsageError {
 	default:
 		component, _ := s.component()
 		if component == "" {
-			return &UsageError{Field: "target", Message: fmt.Sprintf("unknown target %q", s.Target), Hint: suggest(s.Target, components)}
+			return &UsageError{Field: "target", Message: fmt.Sprintf("unknown target %q", s.Target), Hint: suggest(s.Target, processes)}
 		}
 		if d.Name != "" && !slices.Contains(d.Targets, component) {
 			return &UsageError{Field: "target", Message: fmt.Sprintf("%s does not work on %s", d.Name, component), Hint: "it works on " + strings.Join(d.Targets, ", ")}

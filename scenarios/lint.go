@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/ordbench/ordbench/reports/gate"
-	"github.com/ordbench/ordbench/system"
 )
 
 // judge reports what single keys can't show: names that lead nowhere, times
@@ -40,8 +39,8 @@ func (r *reader) judgeTraffic(s *Scenario) {
 		}
 		return
 	}
-	if t.Mix["cancel_order"] > 0 && s.System.Coupling == system.CouplingSync {
-		r.complain(r.places[&t.Mix], "leave cancel_order out, or coupling: async", "nothing is refunded where services call each other in line")
+	if t.Mix["cancel_order"] > 0 && s.System.Inline() {
+		r.complain(r.places[&t.Mix], "leave cancel_order out, or write coupling: async and consistency: saga", "nothing is refunded where services call each other in line")
 	}
 	seen := names{r: r, what: "phase"}
 	recorded, sure, arrivals := false, true, 0.0

@@ -85,6 +85,9 @@ func (r *reader) judgeSpec(s *Scenario, f *Fault) {
 			if n, slots := chaos.Replicas(f.Spec), s.System.Slots(c); n > slots {
 				r.complain(r.at(optionKey{f, "replicas"}, f), "", "%d replicas of %s, but there are at most %d", n, c, slots)
 			}
+			if d, _ := chaos.Find(f.Fault); s.System.Slots(c) < d.Least {
+				r.complain(r.at(&f.Fault, f), fmt.Sprintf("set system.%s.replicas", c), "%s needs %d replicas of %s, and there is %d", f.Fault, d.Least, c, s.System.Slots(c))
+			}
 			return
 		}
 		for n := range s.System.Slots(c) {

@@ -34,6 +34,10 @@ type Config struct {
 	// listens on addr, where something stands between them. nil: they reach
 	// each other directly.
 	Through func(from, to Component, addr string) (string, error)
+	// Links are the connections, "gateway->order", that a runtime puts a proxy
+	// into by itself where its replicas can't come by way of this process. It
+	// then is Detoured, and does not ask Through.
+	Links []string
 
 	// LogDir holds a log per replica; "" takes Dir/logs.
 	LogDir string

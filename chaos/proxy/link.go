@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -43,11 +44,18 @@ type Link struct {
 }
 
 // Open listens on a free loopback port for connections to upstream.
-func Open(upstream string) (*Link, error) {
+func Open(upstream string) (*Link, error) { return Listen("127.0.0.1:0", upstream) }
+
+// Listen listens on an IPv4 address for connections to upstream, whose name
+// is looked up anew for each.
+func Listen(addr, upstream string) (*Link, error) {
 	l := &Link{upstream: upstream, changed: make(chan struct{}), conns: map[*conn]struct{}{}, probes: map[string]bool{}}
 	l.rules.Store(&[]*standing{})
-	var err error
-	if l.reserved, l.addr, err = reserve(); err != nil {
+	at, err := netip.ParseAddrPort(addr)
+	if err != nil || !at.Addr().Is4() {
+		return nil, fmt.Errorf("proxy of %s: %q is no IPv4 address with a port", upstream, addr)
+	}
+	if l.reserved, l.addr, err = reserve(at); err != nil {
 		return nil, fmt.Errorf("proxy of %s: %w", upstream, err)
 	}
 	if err := l.listen(); err != nil {
@@ -63,7 +71,7 @@ func (l *Link) Addr() string { return l.addr }
 func (l *Link) Upstream() string { return l.upstream }
 
 // reserve binds a socket without listening.
-func reserve() (fd int, addr string, err error) {
+func reserve(at netip.AddrPort) (fd int, addr string, err error) {
 	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err != nil {
 		return 0, "", err
@@ -71,7 +79,7 @@ func reserve() (fd int, addr string, err error) {
 	unix.CloseOnExec(fd)
 	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
 	if err == nil {
-		err = unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
+		err = unix.Bind(fd, &unix.SockaddrInet4{Addr: at.Addr().As4(), Port: int(at.Port())})
 	}
 	var bound unix.Sockaddr
 	if err == nil {
@@ -80,7 +88,7 @@ func reserve() (fd int, addr string, err error) {
 	if err != nil {
 		return 0, "", errors.Join(err, unix.Close(fd))
 	}
-	return fd, fmt.Sprintf("127.0.0.1:%d", bound.(*unix.SockaddrInet4).Port), nil
+	return fd, netip.AddrPortFrom(at.Addr(), uint16(bound.(*unix.SockaddrInet4).Port)).String(), nil
 }
 
 // listen takes connections from now on.

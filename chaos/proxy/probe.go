@@ -39,7 +39,8 @@ func (l *Link) Probe(ctx context.Context, bytes int) (Probe, error) {
 		l.mu.Unlock()
 	}()
 	d := net.Dialer{LocalAddr: addr}
-	c, err := d.DialContext(ctx, "tcp4", l.addr)
+	_, port, _ := net.SplitHostPort(l.addr) // it is one that was bound
+	c, err := d.DialContext(ctx, "tcp4", net.JoinHostPort("127.0.0.1", port))
 	if err != nil {
 		return Probe{Refused: true}, nil
 	}

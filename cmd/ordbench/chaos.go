@@ -112,9 +112,18 @@ func faultHelp(d chaos.Definition) string {
 		text += "; or one replica of it, inventory-3"
 	}
 	for _, n := range d.Needs {
-		text += "\nIt needs " + n.What + "."
+		text += "\nIt needs " + n.What
+		if n.On != "" {
+			text += " on the " + n.On + " runtime"
+		}
+		text += "."
 		if n.Missing != "" {
 			text += " That is missing here: " + n.Missing + "."
+		}
+	}
+	for _, runtime := range []string{runtimeLocal, runtimeDocker} {
+		if why := d.NotOn[runtime]; why != "" {
+			text += "\nNot on the " + runtime + " runtime: " + why + "."
 		}
 	}
 	for _, note := range d.Notes {
@@ -149,19 +158,17 @@ func listFaults(w io.Writer, all []chaos.Definition, brief bool) error {
 			family = d.Family
 			fmt.Fprintf(w, "%s\n", strings.ToUpper(string(family)))
 		}
-		here := "runs here"
-		for _, n := range d.Needs {
-			if n.Missing != "" {
-				here = "can't run here: " + n.Missing
-			}
-		}
 		fmt.Fprintf(w, "  %-19s %s\n", d.Name, d.Summary)
 		if brief {
 			continue
 		}
-		fmt.Fprintf(w, "  %19s on %s; %s\n", "", strings.Join(d.Targets, ", "), here)
+		fmt.Fprintf(w, "  %19s on %s; %s\n", "", strings.Join(d.Targets, ", "), runsHere(d))
 		for _, n := range d.Needs {
-			fmt.Fprintf(w, "  %19s needs %s\n", "", n.What)
+			on := ""
+			if n.On != "" {
+				on = ", on the " + n.On + " runtime"
+			}
+			fmt.Fprintf(w, "  %19s needs %s%s\n", "", n.What, on)
 		}
 		for _, o := range d.Options {
 			what := string(o.Kind)
@@ -180,6 +187,26 @@ func listFaults(w io.Writer, all []chaos.Definition, brief bool) error {
 		fmt.Fprintf(w, "  %19s $ %s\n", "", d.Example)
 	}
 	return nil
+}
+
+// runsHere says on which runtimes of this machine a fault can be made, and why
+// not on the others.
+func runsHere(d chaos.Definition) string {
+	var runs, not []string
+	for _, runtime := range []string{runtimeLocal, runtimeDocker} {
+		if ok, why := d.RunsOn(runtime); ok {
+			runs = append(runs, runtime)
+		} else {
+			not = append(not, "not on "+runtime+": "+why)
+		}
+	}
+	switch {
+	case len(not) == 0:
+		return "runs here"
+	case len(runs) == 0:
+		return "can't run here: " + strings.Join(not, "; ")
+	}
+	return "runs here on " + runs[0] + "; " + strings.Join(not, "; ")
 }
 
 func newHeal() *cobra.Command {

@@ -58,7 +58,7 @@ doubled.
 	})
 	root.AddCommand(
 		newRun(), newLoad(), newUp(), newDown(), newStatus(), newChaos(), newVerify(), newDLQ(), newToken(),
-		newScenario(), newReport(), newDoctor(), newServe(), newReap(), newVersion(),
+		newScenario(), newReport(), newDoctor(), newServe(), newReap(), newProxy(), newInside(), newVersion(),
 	)
 	root.Args = unknownCommand
 	root.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }

@@ -54,12 +54,17 @@ func newScenarioLint() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var problems []error
 			for _, arg := range args {
-				_, err := scenarios.Load(arg, set...)
+				s, err := scenarios.Load(arg, set...)
 				if err != nil {
 					problems = append(problems, err)
 					continue
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "%s: ok\n", arg)
+				for _, runtime := range []string{runtimeLocal, runtimeDocker} {
+					for _, p := range s.CheckOn(runtime) {
+						fmt.Fprintf(cmd.OutOrStdout(), "  not with --runtime %s: %s\n", runtime, p.Message)
+					}
+				}
 			}
 			return errors.Join(problems...)
 		},

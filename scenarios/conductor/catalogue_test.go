@@ -3,6 +3,7 @@ package conductor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,16 +25,23 @@ import (
 	"github.com/ordbench/ordbench/system/bus"
 	"github.com/ordbench/ordbench/system/events"
 	"github.com/ordbench/ordbench/system/failpoint"
+	"github.com/ordbench/ordbench/system/runtime/docker"
 	"github.com/ordbench/ordbench/system/runtime/local"
 	"github.com/ordbench/ordbench/system/runtime/serve"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
 // This binary is also the replicas that the tests start: "serve COMPONENT
-// --config FILE --lease-fd 3".
+// --config FILE --lease-fd 3"; and the reaper of containers, "reap STACK".
 func TestMain(m *testing.M) {
 	if len(os.Args) > 4 && os.Args[1] == "serve" {
 		os.Exit(beReplica(os.Args[2], os.Args[4]))
+	}
+	if len(os.Args) == 3 && os.Args[1] == "reap" {
+		if err := docker.Reap(os.Stdin, os.Args[2]); err != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
@@ -64,23 +72,25 @@ func beReplica(component, config string) int {
 // lets orders trickle in.
 func open(t *testing.T) (*Session, *trickle) {
 	t.Helper()
+	return openOn(t, local.Runtime{Command: []string{os.Args[0], "serve"}}, small(), chaos.Links())
+}
+
+// openOn is open on a runtime. Where that needs Docker and there is none, the
+// test is skipped, aloud.
+func openOn(t *testing.T, rt system.Runtime, cfg system.Config, links []string) (*Session, *trickle) {
+	t.Helper()
 	run, err := os.MkdirTemp("", "ob") // short: a socket's path has 107 bytes
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(run) })
 	t.Setenv("XDG_RUNTIME_DIR", run)
-	cfg := system.DefaultConfig()
-	cfg.Scaling.By = system.ScaleByNone
-	cfg.Scaling.Partitions = 4
-	cfg.Inventory.MinReplicas = 2
-	cfg.Inventory.Work = 0
-	cfg.Gateway.Timeout = time.Second
-	cfg.Gateway.Breaker.OpenFor = 200 * time.Millisecond
-	cfg.Patterns.Auth = false
 	dir := filepath.Join(t.TempDir(), "faults", "1")
-	s, err := Open(t.Context(), local.Runtime{Command: []string{os.Args[0], "serve"}}, cfg, chaos.Links(),
-		control.Info{ID: NewID("test"), Dir: dir, StartedAt: time.Now()}, nil)
+	s, err := Open(t.Context(), rt, cfg, links, control.Info{ID: NewID("test"), Dir: dir, StartedAt: time.Now()}, nil)
+	var none *docker.UnavailableError
+	if errors.As(err, &none) && os.Getenv("ORDBENCH_REQUIRE_DOCKER") != "1" {
+		t.Skipf("needs Docker: %v", err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,6 +104,19 @@ func open(t *testing.T) (*Session, *trickle) {
 		t.Fatal(err)
 	}
 	return s, newTrickle(t, url)
+}
+
+// small is a system that has little to do, and does it at once.
+func small() system.Config {
+	cfg := system.DefaultConfig()
+	cfg.Scaling.By = system.ScaleByNone
+	cfg.Scaling.Partitions = 4
+	cfg.Inventory.MinReplicas = 2
+	cfg.Inventory.Work = 0
+	cfg.Gateway.Timeout = time.Second
+	cfg.Gateway.Breaker.OpenFor = 200 * time.Millisecond
+	cfg.Patterns.Auth = false
+	return cfg
 }
 
 // trickle places orders one after the other, so that faults find something to
@@ -256,13 +279,35 @@ var cases = []chaos.Spec{
 func TestEachFaultShowsItsEffectAndIsUndone(t *testing.T) {
 	s, orders := open(t)
 	orders.flowing(t)
-	tried := map[string]bool{"resume": true} // below
-	for _, spec := range cases {
+	showsAndUndoes(t, s, orders, cases)
+	t.Run("resume", func(t *testing.T) {
+		paused, err := s.Inject(t.Context(), chaos.Spec{Fault: "pause", Target: "inventory"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rec, err := s.Inject(t.Context(), chaos.Spec{Fault: "resume", Target: "inventory"}); err != nil || !rec.Effective {
+			t.Errorf("%+v, %v", rec, err)
+		}
+		await(t, s, paused.Spec.Name, "over", func(r chaos.Record) bool { return r.Reverted })
+	})
+}
+
+// showsAndUndoes makes each of the faults, sees that it has an effect and an
+// end, and that orders are taken then. What the catalogue has for the runtime
+// and is neither among them nor tried elsewhere is an error; what can't be made is refused.
+func showsAndUndoes(t *testing.T, s *Session, orders *trickle, specs []chaos.Spec, others ...string) {
+	t.Helper()
+	runtime := s.Stack.Runtime()
+	tried := map[string]bool{"resume": true} // it needs one that is paused
+	for _, name := range others {
+		tried[name] = true
+	}
+	for _, spec := range specs {
 		tried[spec.Fault] = true
 		d, _ := chaos.Find(spec.Fault)
 		t.Run(spec.DefaultName(), func(t *testing.T) {
 			for _, n := range needsOf(d.Name) {
-				if n.Missing != "" {
+				if n.Missing != "" && (n.On == "" || n.On == runtime) {
 					t.Skipf("it needs %s: %s", n.What, n.Missing)
 				}
 			}
@@ -281,20 +326,18 @@ func TestEachFaultShowsItsEffectAndIsUndone(t *testing.T) {
 		})
 	}
 	for _, d := range chaos.Catalogue() {
-		if !tried[d.Name] {
+		_, elsewhere := d.NotOn[runtime]
+		if elsewhere {
+			t.Run(d.Name, func(t *testing.T) {
+				var usage *chaos.UsageError
+				if rec, err := s.Inject(t.Context(), chaos.Spec{Fault: d.Name, Target: d.Targets[0]}); !errors.As(err, &usage) {
+					t.Errorf("it is not refused: %+v, %v", rec, err)
+				}
+			})
+		} else if !tried[d.Name] {
 			t.Errorf("%s is not tried here", d.Name)
 		}
 	}
-	t.Run("resume", func(t *testing.T) {
-		paused, err := s.Inject(t.Context(), chaos.Spec{Fault: "pause", Target: "inventory"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if rec, err := s.Inject(t.Context(), chaos.Spec{Fault: "resume", Target: "inventory"}); err != nil || !rec.Effective {
-			t.Errorf("%+v, %v", rec, err)
-		}
-		await(t, s, paused.Spec.Name, "over", func(r chaos.Record) bool { return r.Reverted })
-	})
 }
 
 func needsOf(name string) []chaos.Need {

@@ -78,6 +78,29 @@ func TestTheBooksOfCallsInLineBalance(t *testing.T) {
 	s.wantBalance(t)
 }
 
+// The server with all books dies, with promises in it, and comes back with them.
+func TestTheBooksOfTwoPhasesBalanceWhenTheirServerDies(t *testing.T) {
+	server := storetest.Private(t)
+	s := bootForCrashes(t, func(cfg *system.Config) {
+		cfg.Consistency, cfg.Database.URL = system.Consistency2PC, server.URL()
+	})
+	stop := s.order(t)
+	for n := range 20 {
+		s.orderOne(soon(t), fmt.Sprint("before-", n), 100_000+n)
+	}
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 20 {
+		s.orderOne(soon(t), fmt.Sprint("after-", n), 200_000+n)
+	}
+	stop()
+	s.wantBalance(t)
+}
+
 // A participant that never keeps its promise is seen: nothing moves any more,
 // and the order that its customer was told of is not everywhere.
 func TestAPromiseThatIsNeverKeptShows(t *testing.T) {
@@ -193,7 +216,8 @@ func (s *crashes) cancelOne(ctx context.Context, id string, after time.Duration)
 			continue
 		}
 		res.Body.Close()
-		if res.StatusCode == http.StatusAccepted || res.StatusCode == http.StatusConflict {
+		switch res.StatusCode {
+		case http.StatusAccepted, http.StatusConflict, http.StatusNotFound: // 404: in two phases nothing is cancelled
 			return
 		}
 	}

@@ -13,15 +13,32 @@ import (
 
 // wiring stands in the links of a stack that were asked for, with a proxy for
 // each address. A link that nobody asked for stays direct: it costs nothing.
+// What can't come by way of this process has its proxies in another one, the
+// station, which the runtime has started.
 type wiring struct {
-	wanted []string
+	wanted  []string
+	station *proxy.Remote // nil: there is none
 
 	mu      sync.Mutex
-	proxies map[string][]*proxy.Link // by link
+	proxies map[string][]*proxy.Link       // by link, in this process
+	distant map[string][]*proxy.RemoteLink // by link, in the station
 }
 
 func newWiring(links []string) *wiring {
-	return &wiring{wanted: links, proxies: map[string][]*proxy.Link{}}
+	return &wiring{wanted: links, proxies: map[string][]*proxy.Link{}, distant: map[string][]*proxy.RemoteLink{}}
+}
+
+// join takes over what the runtime has put into the links.
+func (w *wiring) join(d *system.Detours) {
+	if d == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.station = proxy.Dial(d.Addr, d.Token)
+	for n, route := range d.Routes {
+		w.distant[route.Link] = append(w.distant[route.Link], w.station.Link(n))
+	}
 }
 
 // through is the address under which a component reaches another that listens
@@ -47,13 +64,20 @@ func (w *wiring) through(from, to system.Component, addr string) (string, error)
 }
 
 // Link returns the proxies of a link.
-func (w *wiring) Link(name string) ([]*proxy.Link, error) {
+func (w *wiring) Link(name string) ([]chaos.Proxy, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.proxies[name]) == 0 {
+	var all []chaos.Proxy
+	for _, p := range w.proxies[name] {
+		all = append(all, p)
+	}
+	for _, p := range w.distant[name] {
+		all = append(all, p)
+	}
+	if len(all) == 0 {
 		return nil, fmt.Errorf("the link %s was not opened", name)
 	}
-	return slices.Clone(w.proxies[name]), nil
+	return all, nil
 }
 
 func (w *wiring) close() error {
@@ -64,6 +88,9 @@ func (w *wiring) close() error {
 		for _, p := range proxies {
 			errs = append(errs, p.Close())
 		}
+	}
+	if w.station != nil {
+		errs = append(errs, w.station.Close())
 	}
 	return errors.Join(errs...)
 }

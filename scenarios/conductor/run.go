@@ -65,10 +65,13 @@ func NewID(name string) string {
 
 // Run plays one scenario from boot to verdict. It returns the result, which
 // is stored already, and its directory. The error is a *BootError, an
-// *OutDirError, ErrInterrupted, or a fault of ordbench itself. When ctx ends
+// *OutDirError, ErrInterrupted, a *chaos.UsageError, or a fault of ordbench itself. When ctx ends
 // everything is torn down at once.
 func Run(ctx context.Context, o Options) (*reports.Result, string, error) {
 	began := time.Now()
+	for _, problem := range o.Scenario.CheckOn(o.Runtime.Name()) {
+		return nil, "", problem // before anything is touched
+	}
 	dir, err := newRunDir(o.Out, o.Scenario.Name, began)
 	if err != nil {
 		return nil, "", err

@@ -85,7 +85,7 @@ func Open(ctx context.Context, rt system.Runtime, cfg system.Config, links []str
 		return nil, errors.Join(err, audit.Close())
 	}
 	wiring := newWiring(links)
-	cfg.Through = wiring.through
+	cfg.Through, cfg.Links = wiring.through, links
 	stack, err := system.Boot(ctx, rt, cfg, log)
 	if err != nil {
 		listener.Close()
@@ -93,6 +93,7 @@ func Open(ctx context.Context, rt system.Runtime, cfg system.Config, links []str
 		os.RemoveAll(cfg.Dir)
 		return nil, &BootError{err}
 	}
+	wiring.join(stack.Detours())
 	s := &Session{
 		Info:    info,
 		Stack:   stack,

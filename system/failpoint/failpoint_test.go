@@ -114,14 +114,16 @@ func TestANameOutsideTheCatalogueIsAMistake(t *testing.T) {
 func TestHandler(t *testing.T) {
 	At("payment.before-charge")
 	t.Cleanup(func() { _ = Disarm("payment.before-charge") })
+	t.Setenv(HostVariable, "10.0.0.1")
 	h := Handler("payment")
-	const here, there = "127.0.0.1:4711", "10.0.0.9:4711"
+	const here, there, host = "127.0.0.1:4711", "10.0.0.9:4711", "10.0.0.1:4711"
 	for _, row := range []struct {
 		name, from, method, path, body string
 		want                           int
 		says                           string
 	}{
 		{"who is there", here, "GET", "/failpoints", "", 200, `"name":"payment.before-charge"`},
+		{"the host of the container", host, "GET", "/failpoints", "", 200, `"name":"payment.before-charge"`},
 		{"arm", here, "PUT", "/failpoints/payment.before-charge", `{"action":"error","times":3}`, 204, ""},
 		{"it is armed", here, "GET", "/failpoints", "", 200, `"armed":{"action":"error","times":3}`},
 		{"disarm", here, "DELETE", "/failpoints/payment.before-charge", "", 204, ""},

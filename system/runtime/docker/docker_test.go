@@ -14,7 +14,8 @@ import (
 )
 
 // This binary is also the reaper that its stacks start, "reap STACK", and a
-// program with a stack, "parent DIR PROGRAM".
+// program with a stack, "parent DIR PROGRAM", or with one that is disturbed,
+// "disturb DIR".
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "reap" {
 		if err := Reap(os.Stdin, os.Args[2]); err != nil {
@@ -30,6 +31,9 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		select {}
+	}
+	if len(os.Args) == 3 && os.Args[1] == "disturb" {
+		os.Exit(beDisturber(os.Args[2]))
 	}
 	os.Exit(m.Run())
 }

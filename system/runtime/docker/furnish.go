@@ -16,6 +16,7 @@ import (
 	"github.com/moby/moby/api/types/mount"
 
 	"github.com/ordbench/ordbench/system"
+	"github.com/ordbench/ordbench/system/failpoint"
 	"github.com/ordbench/ordbench/system/runtime/briefing"
 )
 
@@ -43,8 +44,6 @@ const nobody = 65534
 
 // furnish says what each place holds.
 func (f *fleet) furnish(ctx context.Context) error {
-	var secret [16]byte
-	_, _ = rand.Read(secret[:]) // it does not fail
 	if f.cfg.Patterns.Tracing && f.cfg.Tracing.Endpoint != "" {
 		var err error
 		if f.spans, f.collector, err = relayTo(ctx, f.gateway, f.cfg.Tracing.Endpoint); err != nil {
@@ -53,7 +52,7 @@ func (f *fleet) furnish(ctx context.Context) error {
 			f.rt.Log.Warn("the stack is not traced", "error", err)
 		}
 	}
-	f.password = hex.EncodeToString(secret[:])
+	f.password = newSecret()
 	for _, r := range f.replicas {
 		p := f.places[r.Name]
 		switch r.Component {
@@ -71,10 +70,20 @@ func (f *fleet) furnish(ctx context.Context) error {
 			p.spec = s
 		}
 	}
+	if err := f.startStation(ctx); err != nil {
+		return err
+	}
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	f.stopRenewing = stop
 	f.renewing.Go(func() { f.keepRenewed(renewing) })
 	return nil
+}
+
+// newSecret is what only this stack knows.
+func newSecret() string {
+	var secret [16]byte
+	_, _ = rand.Read(secret[:]) // it does not fail
+	return hex.EncodeToString(secret[:])
 }
 
 // kafka is one broker that is its own controller too. Clients on the network
@@ -169,14 +178,14 @@ func (f *fleet) service(r system.Replica) (spec, error) {
 	r.Addr = net.JoinHostPort(r.Name, servicePort)
 	r.Admin = net.JoinHostPort(r.Name, adminPort)
 	text, err := json.MarshalIndent(briefing.Of(f.cfg, r, briefing.Site{
-		Brokers:       f.inside(system.Broker, kafkaPort),
-		Cache:         f.inside(system.Cache, redisPort)[0],
-		Orders:        f.inside(system.Order, servicePort),
-		Inventories:   f.inside(system.Inventory, servicePort),
-		Payments:      f.inside(system.Payment, servicePort),
-		Notifications: f.inside(system.Notification, servicePort),
+		Brokers:       f.detourToBrokers(r.Component),
+		Cache:         f.detour(r.Component, system.Cache, f.inside(system.Cache, redisPort))[0],
+		Orders:        f.detour(r.Component, system.Order, f.inside(system.Order, servicePort)),
+		Inventories:   f.detour(r.Component, system.Inventory, f.inside(system.Inventory, servicePort)),
+		Payments:      f.detour(r.Component, system.Payment, f.inside(system.Payment, servicePort)),
+		Notifications: f.detour(r.Component, system.Notification, f.inside(system.Notification, servicePort)),
 		Database: func(c system.Component) string {
-			return f.databaseURL(f.inside(system.Database, postgresPort)[0], string(c))
+			return f.databaseURL(f.detour(r.Component, system.Database, f.inside(system.Database, postgresPort))[0], string(c))
 		},
 		Collector:      f.collector,
 		Spool:          spoolPath,
@@ -191,6 +200,7 @@ func (f *fleet) service(r system.Replica) (spec, error) {
 	s := spec{
 		image: f.images.system, stop: "TERM", user: strconv.Itoa(nobody),
 		cmd:   []string{"serve", string(r.Component), "--config", configPath},
+		env:   map[string]string{failpoint.HostVariable: f.gateway}, // we come by way of it
 		files: []file{{path: configPath, mode: 0o400, uid: nobody, text: text}},
 	}
 	if f.cfg.Patterns.MTLS {

@@ -39,6 +39,9 @@ type place struct {
 	mu  sync.Mutex
 	id  string // of the container; "": not made yet
 	run *run   // nil: none runs
+	// rationed says that the container has a limit of processors, which it
+	// keeps when it starts anew.
+	rationed atomic.Bool
 }
 
 // spec is what a place holds.
@@ -101,6 +104,11 @@ func (p *place) start(ctx context.Context) (*run, error) {
 	}
 	if err := p.renew(ctx, time.Time{}); err != nil {
 		return nil, err
+	}
+	if p.rationed.Load() {
+		if err := p.quota(ctx, -1); err != nil {
+			return nil, err
+		}
 	}
 	log, err := os.OpenFile(p.fleet.logPath(p.name), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
@@ -185,6 +193,7 @@ func (p *place) launch(ctx context.Context, log *os.File) (*run, error) {
 		p.mu.Unlock()
 		r.end(how)
 		close(r.settled)
+		r.leave()
 	}()
 	go func() {
 		defer close(r.said)

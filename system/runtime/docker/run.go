@@ -30,6 +30,9 @@ type run struct {
 	done    chan struct{} // closed when it has ended
 	exit    string        // how, once done
 	settled chan struct{} // closed when the daemon knows it too, and could start it again
+
+	in     interior
+	ration ration // guarded by in.mu
 }
 
 // end notes how it ended. The first who knows says it.
