@@ -65,8 +65,8 @@ func TestInTwoPhasesAnOrderIsEverywhereOrNowhere(t *testing.T) {
 	if _, id := s.ask(t, "much", `{"user_id":"u","total":10,"items":[{"sku":"sku-0001","quantity":900000}]}`); s.find(t, id).Status != "REJECTED" {
 		t.Errorf("more than there is: %+v, want REJECTED", s.find(t, id))
 	}
-	if status, _ := s.ask(t, "k0", `{"user_id":"uk0","total":10}`); status != http.StatusAccepted {
-		t.Errorf("the same again is answered with %d", status)
+	if status, _ := s.ask(t, "k0", `{"user_id":"uk0","total":10}`); status != http.StatusCreated {
+		t.Errorf("the same again is answered with %d, at first it was 201", status)
 	}
 	s.wantRows(t, s.inventory.Database, `movements WHERE kind = 'reject'`, 1)
 	for _, database := range []string{s.order.Database, s.inventory.Database, s.payment.Database} {
