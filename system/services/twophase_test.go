@@ -65,7 +65,7 @@ func TestInTwoPhasesAnOrderIsEverywhereOrNowhere(t *testing.T) {
 	if _, id := s.ask(t, "much", `{"user_id":"u","total":10,"items":[{"sku":"sku-0001","quantity":900000}]}`); s.find(t, id).Status != "REJECTED" {
 		t.Errorf("more than there is: %+v, want REJECTED", s.find(t, id))
 	}
-	if status, _ := s.ask(t, "k0", `{"user_id":"uk0","total":10}`); status != http.StatusAccepted {
+	if status, _ := s.ask(t, "k0", `{"user_id":"uk0","total":10}`); status != http.StatusCreated {
 		t.Errorf("the same again is answered with %d", status)
 	}
 	s.wantRows(t, s.inventory.Database, `movements WHERE kind = 'reject'`, 1)
