@@ -31,7 +31,7 @@ func suggest(name string, known []string) string {
 	if near := nearest(name, known); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
-	if len(known) == 0 || len(known) > 14 {
+	if len(known) == 0 || len(known) > 16 {
 		return ""
 	}
 	return "known: " + strings.Join(known, ", ")

@@ -27,6 +27,8 @@ var everySwitch = map[string]struct {
 		[]string{"order.outbox"}, "system/services TestAKillLosesOrdersOnlyWithoutTheOutbox"},
 	"inbox": {func(c *system.Config) { c.Patterns.Inbox = false },
 		[]string{"inventory.inbox", "notification.inbox", "order.inbox", "payment.inbox"}, "system/services TestRedelivery"},
+	"idempotency": {func(c *system.Config) { c.Patterns.Idempotency = false },
+		[]string{"order.idempotency"}, "system/services/order TestWithoutIdempotencyARepeatIsAnotherOrder"},
 	"breaker": {func(c *system.Config) { c.Patterns.Breaker = false },
 		[]string{"gateway.breaker"}, "system/services/gateway TestBreakerSwitchedOffAlwaysAsks"},
 	"auth": {func(c *system.Config) { c.Patterns.Auth = false },
