@@ -52,7 +52,8 @@ that still ends that way. It is written as a scenario of its own.`,
 			}
 			interrupt, ctx, stop := interrupts(cmd.Context())
 			defer stop()
-			runs := 0
+			schedule := s.Timeline()
+			runs, total := 0, len(schedule)
 			play := func(ctx context.Context, part []chaos.Timed) (bool, error) {
 				for range tries {
 					runs++
@@ -65,14 +66,13 @@ that still ends that way. It is written as a scenario of its own.`,
 					if got.Run.Interrupted {
 						return false, errInterrupted
 					}
-					fmt.Fprintf(cmd.ErrOrStderr(), "run %d: %d faults: %s (%s)\n", runs, len(part), got.Verdict.Outcome, dir)
+					fmt.Fprintf(cmd.ErrOrStderr(), "run %d: %d of %d faults: %s (%s)\n", runs, len(part), total, got.Verdict.Outcome, dir)
 					if got.Verdict.Outcome == result.Verdict.Outcome {
 						return true, nil
 					}
 				}
 				return false, nil
 			}
-			schedule := s.Timeline()
 			fmt.Fprintf(cmd.ErrOrStderr(), "%d faults ended with %s: %s\n", len(schedule), result.Verdict.Outcome, result.Verdict.Reason)
 			smallest, err := chaos.Shrink(ctx, schedule, play)
 			if err != nil && !errors.Is(err, errInterrupted) {
