@@ -110,6 +110,12 @@ var failpoint = Definition{
 			apply: arm,
 			look: func(ctx context.Context, replica string) (Sight, error) {
 				fired, stillArmed, pid, err := stack.Failpoint(ctx, replica, point)
+				if err != nil && action == "crash" {
+					// It is down, perhaps of this: whoever comes next tells.
+					if _, _, back := stack.AwaitReady(ctx, replica); back == nil {
+						fired, stillArmed, pid, err = stack.Failpoint(ctx, replica, point)
+					}
+				}
 				e.mu.Lock()
 				before := armed[replica]
 				e.mu.Unlock()
