@@ -110,11 +110,8 @@ var failpoint = Definition{
 			apply: arm,
 			look: func(ctx context.Context, replica string) (Sight, error) {
 				fired, stillArmed, pid, err := stack.Failpoint(ctx, replica, point)
-				if err != nil && action == "crash" {
-					// It is down, perhaps of this: whoever comes next tells.
-					if _, _, back := stack.AwaitReady(ctx, replica); back == nil {
-						fired, stillArmed, pid, err = stack.Failpoint(ctx, replica, point)
-					}
+				if err != nil && back(ctx, stack, replica) { // it had just died of it
+					fired, stillArmed, pid, err = stack.Failpoint(ctx, replica, point)
 				}
 				e.mu.Lock()
 				before := armed[replica]
@@ -134,11 +131,27 @@ var failpoint = Definition{
 				return saw("%s struck %d times", point, fired), nil
 			},
 			undo: func(ctx context.Context, replica string) (Sight, error) {
-				if err := stack.DisarmFailpoint(ctx, replica, point); err != nil {
+				err := stack.DisarmFailpoint(ctx, replica, point)
+				if err != nil && back(ctx, stack, replica) {
+					err = stack.DisarmFailpoint(ctx, replica, point)
+				}
+				if err != nil {
 					return Sight{}, err
 				}
 				return witnessed(stack.AwaitReady(ctx, replica))
 			},
 		}, err
 	},
+}
+
+// backWithin is how long a replica that died may take to come back before a
+// failpoint counts as out of reach.
+const backWithin = 10 * time.Second
+
+// back waits for a replica that does not answer.
+func back(ctx context.Context, stack Restarter, replica string) bool {
+	ctx, cancel := context.WithTimeout(ctx, backWithin)
+	defer cancel()
+	_, _, err := stack.AwaitReady(ctx, replica)
+	return err == nil
 }

@@ -25,6 +25,7 @@ type Call struct {
 	first   time.Duration // when its first step was sent; -1 before that
 	further bool          // it is a later step
 	goesOn  bool          // it holds a next step
+	tries   int           // how often this step was sent and is known to have ended
 }
 
 // Field is one header line of a Call.

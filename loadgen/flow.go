@@ -46,23 +46,17 @@ func (s sink) step(f Follower, c *Call, r *Reply, v Verdict) (Verdict, bool) {
 		c.first = r.Sent
 	}
 	s.r.recorder.step(c, r, v)
-	c.goesOn = false
 	if r.Failure == None {
 		whole, pause, on := f.Follow(c, r, v)
 		if on {
 			c.Due = r.Done + pause
-			c.further, c.goesOn = true, true
+			c.further, c.goesOn, c.tries = true, true, 0
 			return v, true
 		}
 		v = whole
 	}
-	switch {
-	case !c.further:
-	case r.Failure == Stopped || r.Failure == Withdrawn:
-		// The flow was under way: to say that it never was would be a lie.
-		v = Unfinished.Verdict()
-	case v.Outcome == Dropped:
-		v = TimedOut.Verdict()
+	if c.further {
+		v = underWay(r.Failure, v)
 	}
 	return v, false
 }

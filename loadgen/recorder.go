@@ -149,6 +149,7 @@ func newOpReport() *OpReport {
 func (o *OpReport) merge(from *OpReport) {
 	o.Counts = o.Counts.Plus(from.Counts)
 	o.Queued += from.Queued
+	o.Repeats += from.Repeats
 	o.LowerBounds += from.LowerBounds
 	for name, st := range from.Steps {
 		if o.Steps[name] == nil {

@@ -35,6 +35,7 @@ type PhaseReport struct {
 type OpReport struct {
 	Counts      Counts
 	Queued      uint64            // sent late because no connection was free when it was due
+	Repeats     uint64            // sent again, by customers who did not know what became of them
 	LowerBounds uint64            // of the times in Response, those of attempts that were not answered
 	Reasons     map[string]uint64 // why attempts were not ok
 	Examples    map[string]string // by reason, the first error in full

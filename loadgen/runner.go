@@ -204,6 +204,10 @@ func (s sink) Done(c *Call, reply *Reply) {
 	}
 	v := s.r.cfg.Workload.Judge(c, reply)
 	s.enter(c, reply, v)
+	c.goesOn = false
+	if s.repeat(c, reply, v) {
+		return
+	}
 	if c.Step != "" {
 		if f, ok := s.r.cfg.Workload.(Follower); ok {
 			var goesOn bool
@@ -211,6 +215,8 @@ func (s sink) Done(c *Call, reply *Reply) {
 				return
 			}
 		}
+	} else if c.further {
+		v = underWay(reply.Failure, v)
 	}
 	s.r.recorder.record(c, reply, v)
 	s.r.schedule.answered(reply.Done)

@@ -47,7 +47,7 @@ func (s *schedule) Next(c *Call) bool {
 	}
 	c.Reset()
 	c.Seq, c.Phase, c.Due, c.Planned = s.seq, phase, due, due
-	c.first, c.further, c.goesOn = -1, false, false
+	c.first, c.further, c.goesOn, c.tries = -1, false, false, 0
 	s.workload.Next(c)
 	s.seq++
 	s.ahead.Due, s.ahead.Op = due, c.Op

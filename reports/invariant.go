@@ -5,7 +5,7 @@ const (
 	LedgerComplete    = "ledger-complete"     // every attempt that was made stands in the ledger
 	AcceptedOnce      = "accepted-once"       // an accepted order has one row and comes to an end
 	EffectOnce        = "effect-once"         // a stock effect happens once for each order
-	ChargedOnce       = "charged-once"        // a completed order was charged once, any other not at all
+	ChargedOnce       = "charged-once"        // a completed order was charged once; any other not at all, or it was refunded
 	NotifiedOnce      = "notified-once"       // a customer was told once how an order ended, and nothing else
 	OneOrderPerKey    = "one-order-per-key"   // an idempotency key makes one order
 	NoPhantom         = "no-phantom"          // a refused attempt leaves no order
@@ -20,6 +20,7 @@ const (
 	Consumed          = "consumed"            // each event that a group must handle is handled or laid aside
 	LaidAside         = "laid-aside"          // a dead letter says whose it is and why, and its order does not just wait
 	NothingInDoubt    = "nothing-in-doubt"    // in two-phase commit: no promise waits for its end, no decision for who must hear it
+	OrderPerKey       = "order-per-key"       // within a topic the events of an order lie in the order in which they happened
 	StatusValid       = "status-valid"        // a status is known and agrees with the stock
 )
 

@@ -130,6 +130,7 @@ type Counts struct {
 	Timeout    uint64 `json:"timeout"`
 	Dropped    uint64 `json:"dropped"`
 	Unfinished uint64 `json:"unfinished"`
+	Repeated   uint64 `json:"repeated,omitempty"` // sent again under their keys; they are still one attempt each
 }
 
 // Phase is one phase of the traffic.

@@ -120,6 +120,9 @@ func trafficTable(p *page, r *Result) {
 		p.line(p.paint(indent+"* not recorded", dim))
 	}
 	for _, ph := range r.Phases {
+		if n := ph.Counts.Repeated; n > 0 {
+			p.note(indent, fmt.Sprintf("%s attempts in %s were sent again under their keys", number(n), clean(ph.Name)), "")
+		}
 		if why := reasons(ph.Reasons); why != "" {
 			p.note(fmt.Sprintf("%snot ok in %s: ", indent, clean(ph.Name)), why, "")
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/ordbench/ordbench/reports/gate"
+	"github.com/ordbench/ordbench/system"
 )
 
 // judge reports what single keys can't show: names that lead nowhere, times
@@ -38,6 +39,9 @@ func (r *reader) judgeTraffic(s *Scenario) {
 			r.complain(r.places[&t.Phases], "- {name: steady, rate: 100/s, for: 15s}", "no phases: there is no traffic")
 		}
 		return
+	}
+	if t.Mix["cancel_order"] > 0 && s.System.Coupling == system.CouplingSync {
+		r.complain(r.places[&t.Mix], "leave cancel_order out, or coupling: async", "nothing is refunded where services call each other in line")
 	}
 	seen := names{r: r, what: "phase"}
 	recorded, sure, arrivals := false, true, 0.0
@@ -76,6 +80,8 @@ func (r *reader) judgeShape(s *Scenario, p *Phase) {
 		r.complain(r.at(&p.Users, p), "the same users in every phase", "phase %q has %d users, phase %q has %d", first.Name, first.Users, p.Name, p.Users)
 	case closed && s.Traffic.Mix["follow_order"] > 0:
 		r.complain(r.at(&p.Arrivals, p), "leave follow_order out of the mix", "the users of a closed loop make one request at a time, and follow_order makes several")
+	case closed && s.Traffic.Retry.Tries > 1:
+		r.complain(r.at(&p.Arrivals, p), "leave retry out", "the users of a closed loop make one request at a time, and a retry is another")
 	case p.Think > 0 && p.Users == 0:
 		r.complain(r.at(&p.Think, p), "", "only the users of a closed loop think")
 	case p.Trace != nil && p.Arrivals == ArrivalsPoisson:

@@ -47,9 +47,9 @@ seed: 42
 system:
   gateway: {replicas: 2, addr: "127.0.0.1:8080", rate_limit: off, timeout: 1500ms, places: 7, tries: 4, breaker: {failures: 3, open_for: 1m}}
   order: {replicas: 2, stuck_after: 30s}
-  inventory: {replicas: 3, work: 0s, skus: 10, stock: 500}
-  payment: {replicas: 4, decline: 2.5%, timeout: 100%, work: 0s}
-  notification: {replicas: 5}
+  inventory: {replicas: 3, work: 0s, concurrency: 4, skus: 10, stock: 500}
+  payment: {replicas: 4, decline: 2.5%, timeout: 100%, work: 0s, concurrency: 3}
+  notification: {replicas: 5, concurrency: 2}
   scaling: {by: none, lag_threshold: 10, partitions: 4, polling_interval: 500ms, stabilization_window: 0s}
   broker: {replicas: 3}
   database: {url: "postgres://u@db:5432/postgres"}
@@ -57,7 +57,7 @@ system:
   images: {kafka: k:1, redis: r:2, postgres: p:3, mirror: here/there}
   tracing: {sample: 25%}
   coupling: sync
-  patterns: {outbox: off, inbox: false, breaker: no, tracing: off, dead_letters: off, auth: off, mtls: off, rate_limit: off, shedding: off, bulkhead: off, backoff: off, retry_budget: off}
+  patterns: {outbox: off, inbox: false, idempotency: off, breaker: no, tracing: off, dead_letters: off, auth: off, mtls: off, rate_limit: off, shedding: off, bulkhead: off, backoff: off, retry_budget: off}
 traffic:
   customers: 10
   connections: 8
@@ -65,6 +65,7 @@ traffic:
   max_slip: 20ms
   measure: all
   mix: {place_order: 33.3%, read_order: 66.7%}
+  retry: {tries: 3, after: 250ms}
   phases:
     - {name: warm-up, rate: 100/min, for: 1m30s, record: false}
     - {name: rise, rate: 0/s..40.5/s, for: 10s, arrivals: poisson}
@@ -97,9 +98,9 @@ func TestEveryKeyIsRead(t *testing.T) {
 				Breaker: system.BreakerConfig{Failures: 3, OpenFor: time.Minute}, Timeout: 1500 * time.Millisecond, Places: 7, Tries: 4,
 			},
 			Order:        system.OrderConfig{Replicas: 2, StuckAfter: 30 * time.Second},
-			Inventory:    system.InventoryConfig{MinReplicas: 3, MaxReplicas: 3, SKUs: 10, Stock: 500},
-			Payment:      system.PaymentConfig{Replicas: 4, Decline: 0.025, Timeout: 1, Seed: 42},
-			Notification: system.NotificationConfig{Replicas: 5},
+			Inventory:    system.InventoryConfig{MinReplicas: 3, MaxReplicas: 3, Concurrency: 4, SKUs: 10, Stock: 500},
+			Payment:      system.PaymentConfig{Replicas: 4, Decline: 0.025, Timeout: 1, Seed: 42, Concurrency: 3},
+			Notification: system.NotificationConfig{Replicas: 5, Concurrency: 2},
 			Scaling: system.ScalingConfig{
 				By: system.ScaleByNone, LagThreshold: 10, Partitions: 4, PollingInterval: 500 * time.Millisecond,
 			},
@@ -110,7 +111,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			Coupling: system.CouplingSync, Consistency: system.Consistency2PC,
 		},
 		Traffic: Traffic{
-			Customers: 10, Connections: 8, Timeout: 3 * time.Second, MaxSlip: 20 * time.Millisecond, Measure: MeasureAll,
+			Customers: 10, Connections: 8, Timeout: 3 * time.Second, MaxSlip: 20 * time.Millisecond, Measure: MeasureAll, Retry: Retry{Tries: 3, After: 250 * time.Millisecond},
 			Mix: map[string]float64{"place_order": 33.3 / 100, "read_order": 66.7 / 100},
 			Phases: []Phase{
 				{Name: "warm-up", Rate: 100.0 / 60, RateTo: 100.0 / 60, For: 90 * time.Second, Arrivals: "constant"},
@@ -252,10 +253,10 @@ func TestLoadSaysWhatItCouldNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, row := range []struct{ path, want string }{
-		{"none.yaml", "read scenario none.yaml: file does not exist; known: broker-outage, coupling-sync, kill-inventory, kill-payment, nemesis, partition, ramp, slow-link, spike, steady, two-phase-commit"},
+		{"none.yaml", "read scenario none.yaml: file does not exist; known: broker-outage, coupling-sync, kill-inventory, kill-payment, lost-answers, nemesis, partition, ramp, refunds, slow-link, spike, steady, two-phase-commit"},
 		{"spik", `read scenario spik: file does not exist; did you mean "spike"?`},
 		{"elsewhere/spike.yaml", `read scenario elsewhere/spike.yaml: file does not exist; the library has "spike"`},
-		{"folder", "read scenario folder: is a directory; known: broker-outage, coupling-sync, kill-inventory, kill-payment, nemesis, partition, ramp, slow-link, spike, steady, two-phase-commit"},
+		{"folder", "read scenario folder: is a directory; known: broker-outage, coupling-sync, kill-inventory, kill-payment, lost-answers, nemesis, partition, ramp, refunds, slow-link, spike, steady, two-phase-commit"},
 	} {
 		_, err := Load(row.path)
 		var unread *FileError

@@ -43,6 +43,7 @@ type Traffic struct {
 	MaxSlip     time.Duration      // how late the generator itself may be at p99 before it, not the system, is measured
 	Measure     string             // MeasureAll or MeasureBooks
 	Mix         map[string]float64 // operation to its share of the arrivals; the shares add up to 1
+	Retry       Retry
 	Phases      []Phase
 }
 
@@ -53,6 +54,13 @@ const (
 	MeasureAll   = "all"
 	MeasureBooks = "books"
 )
+
+// Retry is how often a customer asks again, under the same key, who does not
+// know what became of an order.
+type Retry struct {
+	Tries int           // in all; 1: never again
+	After time.Duration // from the end of a try to the next
+}
 
 // The arrival laws of a phase.
 const (
@@ -182,6 +190,7 @@ func defaults() *Scenario {
 			MaxSlip:     50 * time.Millisecond,
 			Measure:     MeasureAll,
 			Mix:         map[string]float64{"place_order": 0.8, "read_order": 0.2},
+			Retry:       Retry{Tries: 1, After: 100 * time.Millisecond},
 		},
 	}
 }

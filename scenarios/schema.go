@@ -53,17 +53,20 @@ func systemKeys(c *system.Config) object {
 			{"inventory", object{of: "system.inventory", fields: []field{
 				{"replicas", span{&c.Inventory.MinReplicas, &c.Inventory.MaxReplicas, replicas}, false},
 				{"work", duration(&c.Inventory.Work, 0, time.Minute), false},
+				{"concurrency", whole(&c.Inventory.Concurrency, 1, system.MaxConcurrency), false},
 				{"skus", whole(&c.Inventory.SKUs, 1, 1_000_000), false},
 				{"stock", whole(&c.Inventory.Stock, 0, 1<<40), false},
 			}}, false},
 			{"payment", object{of: "system.payment", fields: []field{
 				{"replicas", whole(&c.Payment.Replicas, 1, replicas), false},
 				{"work", duration(&c.Payment.Work, 0, time.Minute), false},
+				{"concurrency", whole(&c.Payment.Concurrency, 1, system.MaxConcurrency), false},
 				{"decline", share(&c.Payment.Decline), false},
 				{"timeout", share(&c.Payment.Timeout), false},
 			}}, false},
 			{"notification", object{of: "system.notification", fields: []field{
 				{"replicas", whole(&c.Notification.Replicas, 1, replicas), false},
+				{"concurrency", whole(&c.Notification.Concurrency, 1, system.MaxConcurrency), false},
 			}}, false},
 			{"scaling", object{of: "system.scaling", fields: []field{
 				{"by", oneOf(&c.Scaling.By, []string{system.ScaleByLag, system.ScaleByNone}, "cpu"), false},
@@ -90,6 +93,7 @@ func systemKeys(c *system.Config) object {
 				fields: []field{
 					{"outbox", onOff(&c.Patterns.Outbox), false},
 					{"inbox", onOff(&c.Patterns.Inbox), false},
+					{"idempotency", onOff(&c.Patterns.Idempotency), false},
 					{"breaker", onOff(&c.Patterns.Breaker), false},
 					{"tracing", onOff(&c.Patterns.Tracing), false},
 					{"dead_letters", onOff(&c.Patterns.DeadLetters), false},
@@ -162,6 +166,10 @@ func trafficKeys(t *Traffic) object {
 		{"max_slip", duration(&t.MaxSlip, time.Millisecond, time.Minute), false},
 		{"measure", oneOf(&t.Measure, []string{MeasureAll, MeasureBooks}), false},
 		{"mix", mix{&t.Mix}, false},
+		{"retry", object{of: "traffic.retry", flow: true, fields: []field{
+			{"tries", whole(&t.Retry.Tries, 1, 100), false},
+			{"after", duration(&t.Retry.After, 0, time.Minute), false},
+		}}, false},
 		{"phases", listOf[Phase]{to: &t.Phases, want: "a list of phases", item: phaseKeys}, true},
 	}}
 }

@@ -46,6 +46,7 @@ func (s *Stack) Audit(ctx context.Context, a Auditor) error {
 		func() error { return book(Payment) },
 		func() error { return topic(events.InventoryTopic) },
 		func() error { return book(Inventory) },
+		func() error { return topic(events.CancellationsTopic) },
 		func() error { return topic(events.OrdersTopic) },
 		func() error { return book(Order) },
 		func() error { return s.auditDead(ctx, a) }, // last: they excuse what did not happen
@@ -173,12 +174,12 @@ func inDoubt(c Component) map[string]string {
 }
 
 func auditOrders(ctx context.Context, tx *sql.Tx, a Auditor) error {
-	return each(ctx, tx, `SELECT id, idempotency_key, user_id, status, version, created_at, updated_at FROM orders`,
+	return each(ctx, tx, `SELECT id, coalesce(unused_key, idempotency_key), user_id, status, version, cancelled_at IS NOT NULL, created_at, updated_at FROM orders`,
 		func(scan func(...any) error) error {
 			var r OrderRow
 			var key sql.NullString
 			var created, updated int64
-			if err := scan(&r.ID, &key, &r.UserID, &r.Status, &r.Version, &created, &updated); err != nil {
+			if err := scan(&r.ID, &key, &r.UserID, &r.Status, &r.Version, &r.Cancelled, &created, &updated); err != nil {
 				return err
 			}
 			r.Key, r.CreatedAt, r.UpdatedAt = key.String, time.UnixMicro(created), time.UnixMicro(updated)

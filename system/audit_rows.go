@@ -25,6 +25,7 @@ type OrderRow struct {
 	UserID    string
 	Status    string // PENDING, CONFIRMED, REJECTED, CANCELLED, PARKED
 	Version   int
+	Cancelled bool // by its customer, at UpdatedAt
 	CreatedAt time.Time
 	UpdatedAt time.Time
 }
@@ -35,7 +36,7 @@ type MovementRow struct {
 	OrderID  string
 	EventID  string // the event that caused it
 	SKU      string
-	Kind     string // reserve, release, sell, reject (quantity 0: nothing was kept)
+	Kind     string // reserve, release, sell, return, reject (quantity 0: nothing was kept)
 	Quantity int64
 	At       time.Time
 }
@@ -51,7 +52,7 @@ type StockRow struct {
 type ChargeRow struct {
 	OrderID string
 	Key     string // what it was asked under
-	Outcome string // captured, declined; in two-phase commit held and voided too
+	Outcome string // captured, declined, refunded; in two-phase commit held and voided too
 	Cents   int64
 	At      time.Time
 }
@@ -70,7 +71,7 @@ type EntryRow struct {
 type NotificationRow struct {
 	OrderID string
 	UserID  string
-	Kind    string // confirmed, rejected, cancelled
+	Kind    string // confirmed, rejected, cancelled, refunded
 	EventID string // the event that caused it
 	At      time.Time
 }

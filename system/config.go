@@ -77,6 +77,7 @@ type InventoryConfig struct {
 	MinReplicas int
 	MaxReplicas int
 	Work        time.Duration // what one order costs a replica
+	Concurrency int           // batches that a replica works on at a time, none two with the same order
 	SKUs        int
 	Stock       int64 // units of each SKU
 }
@@ -87,11 +88,16 @@ type PaymentConfig struct {
 	Decline  float64       // share of the charges that the provider refuses, 0 to 1
 	Timeout  float64       // share of the charges that it does not answer in time, 0 to 1
 	Work     time.Duration // what it takes for one charge, on average
-	Seed     int64         // of its moods
+
+	Concurrency int   // batches that a replica works on at a time, none two with the same order
+	Seed        int64 // of its moods
 }
 
 // NotificationConfig is the notification service.
-type NotificationConfig struct{ Replicas int }
+type NotificationConfig struct {
+	Replicas    int
+	Concurrency int // batches that a replica works on at a time, none two with the same order
+}
 
 // ScalingConfig is how the inventory follows its load.
 type ScalingConfig struct {
@@ -128,6 +134,7 @@ func (c Config) Inline() bool { return c.Coupling == CouplingSync || c.Consisten
 type PatternsConfig struct {
 	Outbox      bool
 	Inbox       bool
+	Idempotency bool // off: a request that is repeated under its key makes another order
 	Breaker     bool
 	Auth        bool // off: nobody is asked who he is, and everybody may order for everybody
 	MTLS        bool // off: services believe whoever reaches them
@@ -190,11 +197,12 @@ func DefaultConfig() Config {
 			MinReplicas: 1,
 			MaxReplicas: 20,
 			Work:        5 * time.Millisecond,
+			Concurrency: 1,
 			SKUs:        1000,
 			Stock:       1_000_000,
 		},
-		Payment:      PaymentConfig{Replicas: 1, Work: 2 * time.Millisecond, Seed: 1},
-		Notification: NotificationConfig{Replicas: 1},
+		Payment:      PaymentConfig{Replicas: 1, Work: 2 * time.Millisecond, Seed: 1, Concurrency: 1},
+		Notification: NotificationConfig{Replicas: 1, Concurrency: 1},
 		Scaling: ScalingConfig{
 			By:                  ScaleByLag,
 			LagThreshold:        100,
@@ -203,11 +211,14 @@ func DefaultConfig() Config {
 			StabilizationWindow: 30 * time.Second,
 		},
 		Coupling: CouplingAsync, Consistency: ConsistencySaga,
-		Patterns: PatternsConfig{Outbox: true, Inbox: true, Breaker: true, Tracing: true, Auth: true, MTLS: true, RateLimit: true, Shedding: true, Bulkhead: true, Backoff: true, RetryBudget: true, DeadLetters: true},
+		Patterns: PatternsConfig{Outbox: true, Inbox: true, Idempotency: true, Breaker: true, Tracing: true, Auth: true, MTLS: true, RateLimit: true, Shedding: true, Bulkhead: true, Backoff: true, RetryBudget: true, DeadLetters: true},
 		Tracing:  TracingConfig{Sample: 1},
 		Broker:   BrokerConfig{Replicas: 1},
 	}
 }
+
+// MaxConcurrency bounds how many batches one replica works on at a time.
+const MaxConcurrency = 64
 
 // maxReplicas bounds the replicas of any component on one machine.
 const maxReplicas = 100
@@ -243,6 +254,12 @@ func (c Config) Validate() error {
 	need(c.Inventory.Work >= 0, "inventory work must not be negative: %s", c.Inventory.Work)
 	need(c.Inventory.SKUs > 0, "inventory SKUs must be positive, not %d", c.Inventory.SKUs)
 	need(c.Inventory.Stock >= 0, "inventory stock must not be negative: %d", c.Inventory.Stock)
+	concurrency := func(name string, n int) {
+		need(n >= 1 && n <= MaxConcurrency, "%s concurrency must be 1 to %d, not %d", name, MaxConcurrency, n)
+	}
+	concurrency("inventory", c.Inventory.Concurrency)
+	concurrency("payment", c.Payment.Concurrency)
+	concurrency("notification", c.Notification.Concurrency)
 	count("payment replicas", c.Payment.Replicas, 1)
 	need(c.Payment.Decline >= 0 && c.Payment.Decline <= 1, "payment decline must be a share of 0 to 1, not %g", c.Payment.Decline)
 	need(c.Payment.Timeout >= 0 && c.Payment.Timeout <= 1, "payment timeout must be a share of 0 to 1, not %g", c.Payment.Timeout)

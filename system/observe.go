@@ -56,6 +56,7 @@ var consumers = []consumer{
 	{events.InventoryGroup, events.OrdersTopic},
 	{events.InventoryGroup, events.PaymentTopic},
 	{events.PaymentGroup, events.InventoryTopic},
+	{events.PaymentGroup, events.CancellationsTopic},
 	{events.OrderGroup, events.InventoryTopic},
 	{events.OrderGroup, events.PaymentTopic},
 	{events.NotificationGroup, events.InventoryTopic},

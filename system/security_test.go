@@ -110,6 +110,7 @@ func TestStrangersAreTurnedAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	elsewhere := token(t, stack, pki.Grant{Subject: "u123", Audience: "https://bank.example"})
 	expired := token(t, stack, pki.Grant{Subject: "u123", For: time.Nanosecond})
 	for _, row := range []struct {
 		name, method, path, body string
@@ -122,6 +123,10 @@ func TestStrangersAreTurnedAway(t *testing.T) {
 		{"a token of another issuer", "POST", "/orders", anOrder, bearer(forged), 401, []string{"not signed by a key"}},
 		{"a tampered token", "POST", "/orders", anOrder, bearer(parts[0] + "." + b64([]byte(`{"sub":"root"}`)) + "." + parts[2]), 401, []string{"not signed by a key"}},
 		{"none", "POST", "/orders", anOrder, bearer(b64([]byte(`{"alg":"none"}`)) + "." + parts[1] + "."), 401, []string{"not signed with EdDSA"}},
+		{"a token for another audience", "POST", "/orders", anOrder, bearer(elsewhere), 401, []string{`"reason":"token"`, "audience"}},
+		{"a token in the query", "GET", "/orders/1?access_token=" + good, "", nil, 401, nil},
+		{"a scheme that is not Bearer", "POST", "/orders", anOrder, []string{"Authorization", "Basic " + good}, 401, nil},
+		{"a cancellation without a token", "POST", "/orders/1/cancel", "", nil, 401, nil},
 		{"an order for another", "POST", "/orders", `{"user_id":"u1","total":1}`, bearer(good), 403, []string{`"reason":"forbidden"`, `"subject":"u123"`}},
 		{"a forged subject", "POST", "/orders", `{"user_id":"u1","total":1}`, append(bearer(good), "X-Subject", "u1"), 403, nil},
 		{"a body without end", "POST", "/orders", strings.Repeat("x", 1<<20), bearer(good), 413, []string{`"status":413`}},
@@ -131,6 +136,11 @@ func TestStrangersAreTurnedAway(t *testing.T) {
 		{"SQL for a field", "POST", "/orders", `{"user_id":"u123","total":1,"' OR 1=1":1}`, bearer(good), 400, nil},
 		{"SQL for an order", "GET", "/orders/'%20OR%20'1'='1", "", bearer(good), 404, nil},
 		{"SQL for an article", "GET", "/stock/'%20UNION%20SELECT%20*%20FROM%20movements--", "", bearer(good), 404, nil},
+		{"SQL for an order to cancel", "POST", "/orders/'%20OR%20'1'='1/cancel", "", bearer(good), 404, nil},
+		{"SQL for whose orders to list", "GET", "/orders?user_id='%20OR%20'1'='1", "", bearer(good), 403, nil},
+		{"SQL for a cursor", "GET", "/orders?user_id=u123&cursor='%20OR%20'1'='1", "", bearer(good), 400, nil},
+		{"SQL for a limit", "GET", "/orders?user_id=u123&limit=1%3BDROP%20TABLE%20orders", "", bearer(good), 400, nil},
+		{"SQL for a priority and a timeout", "GET", "/orders/1", "", append(bearer(good), "Priority", "u='; DROP TABLE orders; --", "X-Timeout-Ms", "1; DROP TABLE orders"), 404, nil},
 		// What names a thing may have any name: it is never part of a statement.
 		{"SQL for a key", "POST", "/orders", anOrder, append(bearer(good), "Idempotency-Key", "'); DELETE FROM orders; --"), 202, nil},
 		{"SQL for an article to order", "POST", "/orders", `{"user_id":"u123","total":1,"items":[{"sku":"'; DELETE FROM stock; --","quantity":1}]}`, bearer(good), 202, nil},
@@ -352,6 +362,11 @@ func TestAnswersAreAsTheDocumentSays(t *testing.T) {
 	holds("POST", "/orders", anOrder)
 	holds("GET", placed.Header.Get("Location"), "", bearer...)
 	holds("GET", "/orders/nothing", "", bearer...)
+	holds("POST", placed.Header.Get("Location")+"/cancel", "", bearer...)
+	holds("POST", placed.Header.Get("Location")+"/cancel", "", bearer...)
+	holds("POST", placed.Header.Get("Location")+"/cancel", "")
+	holds("POST", "/orders/nothing/cancel", "", bearer...)
+	holds("GET", placed.Header.Get("Location"), "", bearer...)
 	holds("GET", "/stock/sku-0001", "", bearer...)
 	holds("GET", "/stock/nothing", "", bearer...)
 	for range 60 {

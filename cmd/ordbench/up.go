@@ -160,6 +160,7 @@ func (o *upOptions) welcome(w io.Writer, info control.Info, st system.Status, to
 	fmt.Fprintf(w, "  TOKEN=$(ordbench token --stack %s)\n", info.ID)
 	fmt.Fprintf(w, "  curl -i -X POST %s/orders -H \"Authorization: Bearer $TOKEN\" -d '{\"user_id\":\"u123\",\"total\":99.95}'\n", st.URL)
 	fmt.Fprintf(w, "  curl -i %s/orders/ORDER_ID -H \"Authorization: Bearer $TOKEN\"\n", st.URL)
+	fmt.Fprintf(w, "  curl -i -X POST %s/orders/ORDER_ID/cancel -H \"Authorization: Bearer $TOKEN\"\n", st.URL)
 	fmt.Fprintf(w, "  curl -i %s/stock/sku-0001 -H \"Authorization: Bearer $TOKEN\"\n\n", st.URL)
 	fmt.Fprintln(w, "  ordbench status")
 	fmt.Fprintln(w, "  ordbench chaos kill inventory")

@@ -24,6 +24,7 @@ import (
 type bench struct {
 	rounds int
 	stalls int
+	laws   string
 	orders int
 	length time.Duration
 	rivals []rival
@@ -40,6 +41,7 @@ func main() {
 	flag.IntVar(&b.rounds, "rounds", 5, "of each measurement, alternating between generators")
 	flag.DurationVar(&b.length, "for", 3*time.Second, "of one measurement")
 	flag.IntVar(&b.stalls, "stalls", 1, "rounds of stall, each of nearly a minute")
+	flag.StringVar(&b.laws, "laws", "constant,ramp,poisson,spike", "of stall")
 	flag.IntVar(&b.orders, "orders", 10_000_000, "of memory, about 80,000 a second")
 	flag.StringVar(&only, "only", "", "parts, with commas: cost, punctual, arrivals, idle, stall, memory (default all)")
 	flag.DurationVar(&s.delay, "delay", 0, "of the server, before each answer")

@@ -100,8 +100,8 @@ func (p ping) play() error {
 		if next < p.Calls && next < answers+conns && clock.now() >= start+time.Duration(next)*p.Every {
 			request = fmt.Appendf(request[:0], "POST /orders/%d HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", next, p.Addr, len(body), body)
 			all.Sent = append(all.Sent, clock.absolute(clock.now()))
-			if _, err := send(fds[next%conns], request); err != nil {
-				return err
+			if n, err := send(fds[next%conns], request); err != nil || n < len(request) {
+				return fmt.Errorf("%d of %d bytes sent: %w", n, len(request), err)
 			}
 		}
 		if answers == len(all.Sent) {

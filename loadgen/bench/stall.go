@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -15,7 +16,7 @@ const (
 	stallAt   = 13 * time.Second
 	stallFor  = 2 * time.Second
 	stallRun  = 30 * time.Second
-	stallRate = 300
+	stallRate = 150
 	service   = 20 * time.Millisecond
 	// stagger is from the start of one case to that of the next: a server
 	// that wakes has all at once to do what it has missed, and the others
@@ -36,8 +37,8 @@ func (b *bench) stall() error {
 			rows []*stalling
 			all  sync.WaitGroup
 		)
-		for _, law := range []string{"constant", "ramp", "poisson", "spike"} {
-			for _, n := range []int{2500, 32} {
+		for _, law := range strings.Split(b.laws, ",") {
+			for _, n := range []int{1300, 16} {
 				r := &stalling{job: job{Law: law, Rate: stallRate, For: stallRun, Conns: n, Workload: "post"}}
 				begin := time.Duration(len(rows)) * stagger
 				rows = append(rows, r)

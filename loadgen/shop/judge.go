@@ -23,8 +23,16 @@ func (s *Shop) Judge(c *loadgen.Call, r *loadgen.Reply) loadgen.Verdict {
 	}
 	v := loadgen.Verdict{Outcome: loadgen.Error, Certainty: loadgen.Unknown, Reason: strconv.Itoa(r.Status)}
 	switch r.Status {
+	case http.StatusConflict:
+		// The first request under the key is in flight, and may succeed.
+		if c.Op == PlaceOrder || c.Step == Place {
+			v.Outcome, v.Reason = loadgen.Rejected, "in-flight"
+			return v
+		}
+		v.Outcome, v.Certainty, v.Reason = loadgen.Rejected, loadgen.Refuted, "too-late" // to cancel
+		return v
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
-		http.StatusConflict, http.StatusUnprocessableEntity, http.StatusTooManyRequests:
+		http.StatusUnprocessableEntity, http.StatusTooManyRequests:
 		v.Outcome, v.Certainty = loadgen.Rejected, loadgen.Refuted
 		return v
 	}
@@ -41,7 +49,7 @@ func (s *Shop) Judge(c *loadgen.Call, r *loadgen.Reply) loadgen.Verdict {
 // same, but of no use to the customer.
 func (s *Shop) accept(c *loadgen.Call, r *loadgen.Reply) loadgen.Verdict {
 	ok := loadgen.Verdict{Outcome: loadgen.OK, Certainty: loadgen.Happened}
-	if c.Op != PlaceOrder && c.Step != Place {
+	if c.Op != PlaceOrder && c.Step != Place { // of a read or a cancellation nothing more is to be known
 		return ok
 	}
 	id, found := orderID(r.Body)

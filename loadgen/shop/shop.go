@@ -25,6 +25,9 @@ const (
 	// FollowOrder is a flow: an order is placed, and asked for until it has
 	// come to its end. Its steps are Place and Poll.
 	FollowOrder loadgen.Op = "follow_order"
+	// CancelOrder cancels one of the orders that were accepted lately,
+	// wherever that is by then.
+	CancelOrder loadgen.Op = "cancel_order"
 )
 
 // The steps of FollowOrder.
@@ -34,7 +37,7 @@ const (
 )
 
 // Ops are the operations that a mix may hold.
-func Ops() []loadgen.Op { return []loadgen.Op{PlaceOrder, ReadOrder, FollowOrder} }
+func Ops() []loadgen.Op { return []loadgen.Op{PlaceOrder, ReadOrder, FollowOrder, CancelOrder} }
 
 // maxCustomers is how many addresses 10.0.0.0/8 has room for.
 const maxCustomers = 1<<24 - 2
@@ -45,6 +48,7 @@ type Config struct {
 	SKUs      int                    // sku-0001 and up, as the inventory holds them; 0 is 100
 	Mix       map[loadgen.Op]float64 // shares, of any sum; empty only places orders
 	Seed      uint64
+	Retry     Retry
 
 	// Token issues the bearer token of a customer, or of Everybody; nil sends
 	// none. New asks for all of them, so that no arrival waits for one.
@@ -66,6 +70,9 @@ func (c Config) Validate() error {
 	}
 	if c.SKUs < 0 {
 		errs = append(errs, fmt.Errorf("shop: %d SKUs, want at least 1", c.SKUs))
+	}
+	if err := c.Retry.validate(); err != nil {
+		errs = append(errs, err)
 	}
 	sum := 0.0
 	for _, op := range slices.Sorted(maps.Keys(c.Mix)) {
@@ -95,7 +102,9 @@ func opNames() []string {
 type Shop struct {
 	seed   uint64
 	read   float64 // share of read_order
+	cancel float64 // share of cancel_order
 	follow float64 // share of follow_order
+	retry  Retry
 	recent recent
 	tokens [][]byte // "Bearer ..." by customer; one is for all, none sends none
 
@@ -118,10 +127,11 @@ func New(cfg Config) (*Shop, error) {
 	if cfg.SKUs == 0 {
 		cfg.SKUs = 100
 	}
-	s := &Shop{seed: cfg.Seed, pcg: rand.NewPCG(0, 0)}
+	s := &Shop{seed: cfg.Seed, retry: cfg.Retry, pcg: rand.NewPCG(0, 0)}
 	s.rng = rand.New(s.pcg)
-	if total := cfg.Mix[PlaceOrder] + cfg.Mix[ReadOrder] + cfg.Mix[FollowOrder]; total > 0 {
+	if total := cfg.Mix[PlaceOrder] + cfg.Mix[ReadOrder] + cfg.Mix[FollowOrder] + cfg.Mix[CancelOrder]; total > 0 {
 		s.read = cfg.Mix[ReadOrder] / total
+		s.cancel = cfg.Mix[CancelOrder] / total
 		s.follow = cfg.Mix[FollowOrder] / total
 	}
 	// Skewed as customers are: of 5,000 the busiest makes about a thousandth
@@ -173,9 +183,13 @@ func (s *Shop) Next(c *loadgen.Call) {
 	op := s.rng.Float64()
 	customer := s.customers.Uint64()
 	pick := s.rng.Uint64()
-	if op < s.read {
+	if op < s.read+s.cancel {
 		if order, ok := s.recent.pick(pick); ok {
-			s.readOrder(c, order)
+			if op < s.read {
+				s.readOrder(c, order)
+			} else {
+				s.cancelOrder(c, order)
+			}
 			return
 		}
 	}
@@ -189,6 +203,13 @@ func (s *Shop) Next(c *loadgen.Call) {
 func (s *Shop) readOrder(c *loadgen.Call, o accepted) {
 	c.Op, c.Method = ReadOrder, http.MethodGet
 	c.Path = append(append(c.Path, "/orders/"...), o.id...)
+	s.identify(c, o.customer)
+}
+
+// cancelOrder cancels an order, as the customer who placed it.
+func (s *Shop) cancelOrder(c *loadgen.Call, o accepted) {
+	c.Op, c.Method = CancelOrder, http.MethodPost
+	c.Path = append(append(append(c.Path, "/orders/"...), o.id...), "/cancel"...)
 	s.identify(c, o.customer)
 }
 

@@ -79,6 +79,8 @@ var readers = map[string][]string{
 	events.InventoryRejected: {events.OrderGroup, events.NotificationGroup},
 	events.PaymentCaptured:   {events.OrderGroup, events.NotificationGroup, events.InventoryGroup},
 	events.PaymentDeclined:   {events.OrderGroup, events.NotificationGroup, events.InventoryGroup},
+	events.PaymentRefunded:   {events.NotificationGroup, events.InventoryGroup},
+	events.OrderCancelled:    {events.PaymentGroup},
 }
 
 // The facts of a key, beside the order it made.
@@ -112,7 +114,7 @@ func NewBook(o Options) *Book {
 		stock:  map[string]*sku{},
 		sides:  map[uint64]side{},
 		groups: map[string]*group{},
-		kinds:  map[string]uint32{"reserve": reserve, "release": release, "sell": sell, "reject": reject},
+		kinds:  map[string]uint32{"reserve": reserve, "release": release, "sell": sell, "reject": reject, "return": returning},
 	}
 }
 
@@ -157,6 +159,9 @@ func (b *Book) Order(r system.OrderRow) error {
 	}
 	b.tally.rows++
 	o.facts |= row | statusFact(r.Status)
+	if r.Cancelled {
+		o.facts |= withdrawn
+	}
 	if r.Key == "" {
 		return nil
 	}
@@ -200,6 +205,9 @@ func (b *Book) Movement(m system.MovementRow) error {
 		o.facts |= sold
 		s.reserved -= m.Quantity
 		s.sold += m.Quantity
+	case returning:
+		o.facts |= returned
+		s.sold -= m.Quantity
 	case reject:
 		o.facts |= refused
 	}
@@ -240,6 +248,10 @@ func (b *Book) Charge(r system.ChargeRow) error {
 	switch {
 	case r.Outcome == "held":
 		// It is neither yet; that it stays so is for InDoubt.
+	case r.Outcome == "refunded" && o.has(refunded):
+		o.facts |= refundedTwice
+	case r.Outcome == "refunded":
+		o.facts |= refunded
 	case r.Outcome != "captured":
 		o.facts |= declined
 	case o.has(charged):
@@ -247,8 +259,11 @@ func (b *Book) Charge(r system.ChargeRow) error {
 	default:
 		o.facts |= charged
 	}
-	if r.Outcome == "captured" {
+	switch r.Outcome {
+	case "captured":
 		o.owed += uint32(r.Cents)
+	case "refunded":
+		o.owed -= uint32(r.Cents)
 	}
 	return nil
 }
@@ -261,10 +276,14 @@ func (b *Book) Entry(r system.EntryRow) error {
 	}
 	if r.Account == "provider" {
 		o.owed -= uint32(r.Cents)
-		if o.has(posted) {
-			o.facts |= postedTwice
+		once, twice := uint64(posted), uint64(postedTwice)
+		if r.Cents < 0 {
+			once, twice = postedBack, postedBackTwice
 		}
-		o.facts |= posted
+		if o.has(once) {
+			o.facts |= twice
+		}
+		o.facts |= once
 	}
 	// The sides of a transaction come one after the other, so that few are
 	// open at a time.
@@ -280,7 +299,7 @@ func (b *Book) Entry(r system.EntryRow) error {
 }
 
 // tellings are the facts of notifications, by their kind.
-var tellings = map[string]uint32{"confirmed": toldConfirmed, "rejected": toldRejected, "cancelled": toldCancelled}
+var tellings = map[string]uint64{"refunded": toldRefunded, "confirmed": toldConfirmed, "rejected": toldRejected, "cancelled": toldCancelled}
 
 // Notification adds what a customer was told.
 func (b *Book) Notification(r system.NotificationRow) error {
@@ -289,7 +308,10 @@ func (b *Book) Notification(r system.NotificationRow) error {
 		return err
 	}
 	told := tellings[r.Kind]
-	if told == 0 || o.has(told) {
+	switch {
+	case told == toldRefunded && o.has(told):
+		told = toldRefundedTwice
+	case told == 0 || o.has(told):
 		told |= toldTwice
 	}
 	o.facts |= told
@@ -318,7 +340,7 @@ func (b *Book) Outbox(r system.OutboxRow) error {
 func (b *Book) Event(r system.EventRow) error {
 	b.tally.inTopics++
 	facts := uint32(inTopic)
-	if r.Type == events.OrderCreated {
+	if r.Type == events.OrderCreated || r.Type == events.OrderCancelled {
 		facts |= fromOrder
 	}
 	if r.Type == system.Undecodable {
@@ -339,8 +361,17 @@ func (b *Book) Event(r system.EventRow) error {
 		o.facts |= created
 	case events.InventoryReserved:
 		o.facts |= decided
-	case events.InventoryRejected, events.PaymentCaptured, events.PaymentDeclined:
+	case events.PaymentCaptured:
+		o.facts |= ended | captured
+	case events.InventoryRejected, events.PaymentDeclined:
 		o.facts |= ended
+	case events.PaymentRefunded:
+		// Within a topic events of one order are read in the order in which
+		// they lie there. That of the first of each counts: what is published
+		// again comes later.
+		if !o.has(captured) {
+			o.facts |= outOfOrder
+		}
 	}
 	return nil
 }

@@ -105,7 +105,7 @@ func TestJudgement(t *testing.T) {
 			unknown: []string{
 				reports.AcceptedOnce, reports.NoPhantom, reports.NoUnexpected, reports.EffectOnce, reports.ChargedOnce, reports.NotifiedOnce,
 				reports.OneOrderPerKey, reports.EffectsHaveOrders, reports.StockConserved, reports.LedgerBalanced, reports.OutboxPublished, reports.EventsHaveRows,
-				reports.Delivered, reports.LaidAside, reports.AllTerminal, reports.StatusValid, reports.Consumed,
+				reports.Delivered, reports.LaidAside, reports.OrderPerKey, reports.AllTerminal, reports.StatusValid, reports.Consumed,
 			},
 			orders: func(o *reports.Orders) { o.Completed = 6 },
 		},
@@ -166,7 +166,7 @@ func TestJudgement(t *testing.T) {
 			unknown: []string{
 				reports.AcceptedOnce, reports.NoPhantom, reports.NoUnexpected, reports.OneOrderPerKey,
 				reports.EffectsHaveOrders, reports.StockConserved, reports.LedgerBalanced, reports.OutboxPublished, reports.EventsHaveRows,
-				reports.Delivered, reports.LaidAside, reports.AllTerminal, reports.StatusValid, reports.Consumed,
+				reports.Delivered, reports.LaidAside, reports.OrderPerKey, reports.AllTerminal, reports.StatusValid, reports.Consumed,
 			},
 			orders: func(o *reports.Orders) { o.Duplicated = 1 },
 		},
@@ -583,13 +583,13 @@ func TestJudgement(t *testing.T) {
 			name:    "no books at all prove nothing, but that the accepted orders are gone",
 			damage:  func(h *history) { *h = history{attempts: h.attempts} },
 			broken:  []string{reports.AcceptedOnce},
-			unknown: []string{reports.NoUnexpected, reports.EffectOnce, reports.ChargedOnce, reports.NotifiedOnce, reports.OneOrderPerKey, reports.EffectsHaveOrders, reports.StockConserved, reports.LedgerBalanced, reports.OutboxPublished, reports.EventsHaveRows, reports.Delivered, reports.LaidAside, reports.AllTerminal, reports.StatusValid, reports.Consumed},
+			unknown: []string{reports.NoUnexpected, reports.EffectOnce, reports.ChargedOnce, reports.NotifiedOnce, reports.OneOrderPerKey, reports.EffectsHaveOrders, reports.StockConserved, reports.LedgerBalanced, reports.OutboxPublished, reports.EventsHaveRows, reports.Delivered, reports.LaidAside, reports.OrderPerKey, reports.AllTerminal, reports.StatusValid, reports.Consumed},
 			orders:  func(o *reports.Orders) { o.Lost, o.Completed, o.Compensated, o.Recovered = 7, 0, 0, 0 },
 		},
 		{
 			name:    "where nothing was attempted nothing is known",
 			damage:  func(h *history) { *h = history{stock: []system.StockRow{{SKU: "sku-1", Initial: 5, Available: 5}}} },
-			unknown: []string{reports.LedgerComplete, reports.AcceptedOnce, reports.NoPhantom, reports.NoUnexpected, reports.EffectOnce, reports.ChargedOnce, reports.NotifiedOnce, reports.OneOrderPerKey, reports.EffectsHaveOrders, reports.LedgerBalanced, reports.OutboxPublished, reports.EventsHaveRows, reports.Delivered, reports.LaidAside, reports.AllTerminal, reports.StatusValid, reports.Consumed},
+			unknown: []string{reports.LedgerComplete, reports.AcceptedOnce, reports.NoPhantom, reports.NoUnexpected, reports.EffectOnce, reports.ChargedOnce, reports.NotifiedOnce, reports.OneOrderPerKey, reports.EffectsHaveOrders, reports.LedgerBalanced, reports.OutboxPublished, reports.EventsHaveRows, reports.Delivered, reports.LaidAside, reports.OrderPerKey, reports.AllTerminal, reports.StatusValid, reports.Consumed},
 			orders:  func(o *reports.Orders) { *o = reports.Orders{} },
 		},
 		{

@@ -32,6 +32,8 @@ type Closing struct {
 	TwoPhase bool
 	// InboxOn: consumers drop what they have seen.
 	InboxOn bool
+	// KeysOn: the order service looks at idempotency keys.
+	KeysOn bool
 }
 
 // Judgement is what a Book comes to.
@@ -110,7 +112,7 @@ func (j *judging) judgeKey(key uint32) {
 		return
 	}
 	j.sum.Attempted++
-	told := uint32(toldNo)
+	told := uint64(toldNo)
 	switch {
 	case key&happened != 0:
 		told = toldYes
@@ -191,7 +193,14 @@ func (j *judging) once(o *order, id string) {
 		j.law(reports.ChargedOnce).breaks("orders charged more than once", id)
 		twice = true
 	}
-	if o.has(toldTwice) {
+	if o.has(refundedTwice) {
+		j.law(reports.ChargedOnce).breaks("orders refunded more than once", id)
+		twice = true
+	}
+	if o.has(outOfOrder) {
+		j.law(reports.OrderPerKey).breaks("orders with an event before the one that it follows from", id)
+	}
+	if o.any(toldTwice | toldRefundedTwice) {
 		j.law(reports.NotifiedOnce).breaks("orders told of more than once", id)
 		twice = true
 	}
@@ -211,7 +220,11 @@ func (j *judging) owes(o *order) bool {
 	if o.has(aside) && o.has(charged) && !o.any(chargedTwice|posted) {
 		return false
 	}
-	return o.owed != 0 || o.has(charged) != o.has(posted) || o.has(chargedTwice) != o.has(postedTwice)
+	if o.has(aside) && o.has(refunded) && !o.any(refundedTwice|postedBack) {
+		return false
+	}
+	return o.owed != 0 || o.has(charged) != o.has(posted) || o.has(chargedTwice) != o.has(postedTwice) ||
+		o.has(refunded) != o.has(postedBack) || o.has(refundedTwice) != o.has(postedBackTwice)
 }
 
 // promise judges an order by what its client was told.
@@ -265,6 +278,12 @@ func (j *judging) status(o *order, id string) {
 		if !o.any(charged) {
 			j.law(reports.ChargedOnce).misses(j.settled, "CONFIRMED orders that nobody charged", id)
 		}
+		if o.any(refunded) {
+			j.law(reports.ChargedOnce).misses(j.settled, "CONFIRMED orders that were refunded", id)
+		}
+		if o.any(returned) {
+			missing("CONFIRMED orders whose stock came back")
+		}
 		j.told(o, toldConfirmed, id)
 	case o.any(rejected):
 		j.sum.Compensated++
@@ -276,7 +295,11 @@ func (j *judging) status(o *order, id string) {
 	case o.any(cancelled):
 		j.sum.Compensated++
 		j.compensated(o, "CANCELLED", id)
-		j.told(o, toldCancelled, id)
+		if o.has(withdrawn) {
+			j.withdrawn(o, id)
+		} else {
+			j.told(o, toldCancelled, id)
+		}
 	case o.any(parked):
 		j.sum.Parked++
 		if !o.any(created) {
@@ -293,23 +316,49 @@ func (j *judging) status(o *order, id string) {
 func (j *judging) compensated(o *order, status, id string) {
 	law := j.law(reports.StatusValid)
 	switch {
-	case o.any(sold):
+	case o.any(sold) && !o.any(returned) && !o.has(aside|withdrawn):
 		law.misses(j.settled, status+" orders whose stock is sold", id)
-	case o.any(reserved) && !o.any(released) && !o.has(aside):
+	case o.any(returned) && !o.any(sold) && !o.has(aside):
+		law.misses(j.settled, status+" orders whose stock came back and was never sold", id)
+	case o.any(reserved) && !o.any(released|returned) && !o.has(aside):
 		law.misses(j.settled, status+" orders that keep stock", id)
 	}
-	if o.any(charged) {
+	if o.any(charged) && !o.any(refunded) && !o.has(aside|withdrawn) {
 		j.law(reports.ChargedOnce).misses(j.settled, status+" orders that were charged", id)
+	}
+	if o.any(refunded) && !o.any(charged) {
+		j.law(reports.ChargedOnce).misses(j.settled, status+" orders that were refunded and never charged", id)
+	}
+}
+
+// withdrawn judges what the customer heard of an order that he has cancelled:
+// how it would have ended, whatever that was, and of the refund if there was
+// one.
+func (j *judging) withdrawn(o *order, id string) {
+	law := j.law(reports.NotifiedOnce)
+	heard := o.facts & (toldConfirmed | toldRejected | toldCancelled)
+	switch {
+	case o.has(aside):
+	case heard == 0 && o.any(ended):
+		law.misses(j.settled, "ended orders that nobody was told of", id)
+	case o.any(refunded) && !o.any(toldRefunded):
+		law.misses(j.settled, "refunds that nobody was told of", id)
+	}
+	if heard&(heard-1) != 0 {
+		law.misses(j.settled, "orders told of with more ends than one", id)
+	}
+	if o.any(toldRefunded) && !o.any(refunded) {
+		law.misses(j.settled, "customers told of a refund that there was not", id)
 	}
 }
 
 // told judges what the customer heard of an order that ended in one way.
-func (j *judging) told(o *order, end uint32, id string) {
+func (j *judging) told(o *order, end uint64, id string) {
 	law := j.law(reports.NotifiedOnce)
 	if !o.any(end) && !o.has(aside) {
 		law.misses(j.settled, "ended orders that nobody was told of", id)
 	}
-	if o.any((toldConfirmed | toldRejected | toldCancelled) &^ end) {
+	if o.any((toldConfirmed | toldRejected | toldCancelled | toldRefunded) &^ end) {
 		law.misses(j.settled, "orders told of with another end than theirs", id)
 	}
 }
@@ -317,7 +366,7 @@ func (j *judging) told(o *order, end uint32, id string) {
 // orphan judges what is known of an order that has no row.
 func (j *judging) orphan(o *order, id string) {
 	law := j.law(reports.EffectsHaveOrders)
-	heard := o.any(toldConfirmed | toldRejected | toldCancelled | toldTwice)
+	heard := o.any(toldConfirmed | toldRejected | toldCancelled | toldRefunded | toldTwice)
 	if o.first != 0 {
 		law.misses(j.settled, "orders with a stock effect and no row", id)
 	}

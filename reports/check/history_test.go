@@ -158,6 +158,9 @@ func shift(s *system.StockRow, kind string, quantity int64) {
 	case "sell":
 		s.Reserved -= quantity
 		s.Sold += quantity
+	case "return":
+		s.Sold -= quantity
+		s.Available += quantity
 	}
 }
 

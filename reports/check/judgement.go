@@ -29,6 +29,7 @@ func (j *judging) judgement() Judgement {
 		{reports.EventsHaveRows, j.tally.inTopics, "%d messages, each from a committed row", "no message was read"},
 		{reports.Delivered, j.published, "%d published orders had their effects", "no order was published"},
 		{reports.LaidAside, j.tally.rows, j.laidAside(), "no order was read"},
+		{reports.OrderPerKey, j.tally.inTopics, "%d messages, and no event before the one that it follows from", "no message was read"},
 		{reports.AllTerminal, j.tally.rows, "%d orders came to their end", "no order was read"},
 		{reports.StatusValid, j.tally.rows, "%d orders have a status that agrees with the stock", "no order was read"},
 	}
@@ -40,7 +41,7 @@ func (j *judging) judgement() Judgement {
 	}
 	if j.Direct {
 		books = slices.DeleteFunc(books, func(s statement) bool {
-			return slices.Contains([]string{reports.OutboxPublished, reports.EventsHaveRows, reports.Delivered}, s.id)
+			return slices.Contains([]string{reports.OutboxPublished, reports.EventsHaveRows, reports.Delivered, reports.OrderPerKey}, s.id)
 		})
 	}
 	if j.TwoPhase {
@@ -64,6 +65,8 @@ func (j *judging) judgement() Judgement {
 		case inv.Outcome != reports.Broken:
 		case !j.InboxOn && slices.Contains([]string{reports.EffectOnce, reports.ChargedOnce, reports.NotifiedOnce, reports.LedgerBalanced}, inv.ID):
 			inv.Detail += "; the inbox is off"
+		case inv.ID == reports.OneOrderPerKey && !j.KeysOn:
+			inv.Detail += "; idempotency is off"
 		case inv.ID == reports.AcceptedOnce && !j.OutboxOn:
 			inv.Detail += "; the outbox is off"
 		}

@@ -2,12 +2,12 @@ package check
 
 import "encoding/hex"
 
-// order is what is known of one order, in 28 bytes.
+// order is what is known of one order, in 32 bytes.
 type order struct {
 	id    [16]byte // a UUID, or zero: the name stands in orders.names
 	first uint32   // the SKU of its first movement, and the kinds of those of that SKU
 	owed  uint32   // cents charged that the ledger does not have, modulo 2^32
-	facts uint32
+	facts uint64
 }
 
 // The facts of an order.
@@ -43,9 +43,20 @@ const (
 	toldNo  // its key was tried, and refused each time
 	untold  // its key was tried, without a certain answer
 	aside   // a group has given up a message of it, and nobody sent it back
+
+	withdrawn         // its customer has cancelled it
+	captured          // payment.captured is in the topic
+	returned          // what was sold came back
+	refunded          // the provider has given the money back
+	refundedTwice     //
+	postedBack        // the refund stands in the ledger
+	postedBackTwice   //
+	toldRefunded      // the customer was told so
+	toldRefundedTwice //
+	outOfOrder        // an event of it is in the topic before the one that it follows from
 )
 
-func statusFact(status string) uint32 {
+func statusFact(status string) uint64 {
 	switch status {
 	case "PENDING":
 		return pending
@@ -68,12 +79,13 @@ const (
 	release
 	sell
 	reject
+	returning
 	kindBits  = 3
 	kindCount = 1 << kindBits
 )
 
-func (o *order) has(facts uint32) bool { return o.facts&facts == facts }
-func (o *order) any(facts uint32) bool { return o.facts&facts != 0 }
+func (o *order) has(facts uint64) bool { return o.facts&facts == facts }
+func (o *order) any(facts uint64) bool { return o.facts&facts != 0 }
 
 // orders numbers the orders in the order of their first mention. They lie in
 // chunks: to grow moves nothing.

@@ -344,6 +344,17 @@ func TestJudge(t *testing.T) {
 			want: reports.GateResult{Unit: "share", Bound: "<= 0%", Outcome: Unknown, Detail: "errors.rate is not measured by fault"},
 		},
 		{
+			name:   "a phase alone is no peak of itself",
+			gate:   Gate{Metric: "goodput.of_peak", During: "steady", Min: new(0.9)},
+			change: func(r *reports.Result) { r.Phases = r.Phases[:2] },
+			want:   reports.GateResult{Unit: "share", Bound: ">= 90%", Outcome: Unknown, Detail: "no other phase was recorded"},
+		},
+		{
+			name: "an overload that keeps an eighth of the peak",
+			gate: Gate{Metric: "goodput.of_peak", During: "steady", Min: new(0.9)},
+			want: reports.GateResult{Value: new(99.0 / 800), Unit: "share", Bound: ">= 90%", Outcome: Fail},
+		},
+		{
 			name: "no bound",
 			gate: Gate{Metric: "goodput"},
 			want: reports.GateResult{Unit: "per_s", Outcome: Unknown, Detail: "the gate has neither min nor max"},

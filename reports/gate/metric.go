@@ -80,7 +80,7 @@ func match(pattern, name string) (parts []string, ok bool) {
 
 // vocabulary is what the capital words of the patterns stand for.
 var vocabulary = map[string][]string{
-	"OP":    {"place_order", "read_order", "follow_order"},
+	"OP":    {"place_order", "read_order", "follow_order", "cancel_order"},
 	"GROUP": {"inventory-group", "payment-group", "order-group", "notification-group"},
 }
 

@@ -194,7 +194,8 @@ func (b *Book) account(id otlp.TraceID, t *tree, status string) {
 }
 
 // Order judges the tree of one order of the books, by the status that it has
-// there. No more spans are expected by then.
+// there, or for "" by the one that its own spans tell of. No more spans are
+// expected by then.
 func (b *Book) Order(id, status string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -211,6 +212,9 @@ func (b *Book) Order(id, status string) {
 		gaps = []string{"no span of it was seen"}
 	case t == nil: // let go as whole
 	default:
+		if status == "" {
+			status = t.status
+		}
 		if gaps = t.gaps(status, b.opts.Inline); len(gaps) == 0 {
 			b.account(trace, t, status)
 		}

@@ -32,12 +32,17 @@ func Phases(report *loadgen.Report) []reports.Phase {
 		}
 		total := p.Total()
 		for op, o := range p.Ops {
-			out.Ops[string(op)] = reports.Counts(o.Counts)
+			c := countsOf(o.Counts)
+			c.Repeated = o.Repeats
+			out.Ops[string(op)] = c
+			out.Counts.Repeated += o.Repeats
 			for reason, n := range o.Reasons {
 				out.Reasons[reason] += n
 			}
 		}
-		out.Counts = reports.Counts(total)
+		repeated := out.Counts.Repeated
+		out.Counts = countsOf(total)
+		out.Counts.Repeated = repeated
 		if s := (p.End - p.Start).Seconds(); s > 0 {
 			out.OfferedRate = round(float64(total.Scheduled) / s)
 			out.GoodputRate = round(float64(total.OK) / s)
@@ -45,6 +50,13 @@ func Phases(report *loadgen.Report) []reports.Phase {
 		phases = append(phases, out)
 	}
 	return phases
+}
+
+func countsOf(c loadgen.Counts) reports.Counts {
+	return reports.Counts{
+		Scheduled: c.Scheduled, OK: c.OK, Rejected: c.Rejected, Error: c.Error,
+		Timeout: c.Timeout, Dropped: c.Dropped, Unfinished: c.Unfinished,
+	}
 }
 
 // Latency gives the distributions of each operation by phase, and over all

@@ -188,7 +188,11 @@ type tracedOrders struct {
 
 func (t tracedOrders) Order(row system.OrderRow) error {
 	if t.book != nil {
-		t.book.Order(row.ID, row.Status)
+		status := row.Status
+		if row.Cancelled { // in a trace of its own: in the order's, whatever came of it until then
+			status = ""
+		}
+		t.book.Order(row.ID, status)
 	}
 	return t.Auditor.Order(row)
 }

@@ -31,7 +31,9 @@ func newCompletions(next system.Auditor, start time.Time, report *loadgen.Report
 
 // Order times one order that reached its end and hands it on.
 func (c *completions) Order(row system.OrderRow) error {
-	if row.Status != "PENDING" && row.Status != "PARKED" {
+	// When an order came to an end that its customer cancelled is not known
+	// any more.
+	if row.Status != "PENDING" && row.Status != "PARKED" && !row.Cancelled {
 		at := row.CreatedAt.Sub(c.start)
 		for i, p := range c.report.Phases {
 			if at >= p.Start && at < p.End {

@@ -78,6 +78,29 @@ func TestTheBooksOfCallsInLineBalance(t *testing.T) {
 	s.wantBalance(t)
 }
 
+// The server with all books dies, with promises in it, and comes back with them.
+func TestTheBooksOfTwoPhasesBalanceWhenTheirServerDies(t *testing.T) {
+	server := storetest.Private(t)
+	s := bootForCrashes(t, func(cfg *system.Config) {
+		cfg.Consistency, cfg.Database.URL = system.Consistency2PC, server.URL()
+	})
+	stop := s.order(t)
+	for n := range 20 {
+		s.orderOne(soon(t), fmt.Sprint("before-", n), 100_000+n)
+	}
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 20 {
+		s.orderOne(soon(t), fmt.Sprint("after-", n), 200_000+n)
+	}
+	stop()
+	s.wantBalance(t)
+}
+
 // A participant that never keeps its promise is seen: nothing moves any more,
 // and the order that its customer was told of is not everywhere.
 func TestAPromiseThatIsNeverKeptShows(t *testing.T) {
@@ -159,7 +182,10 @@ func (s *crashes) order(t *testing.T) (stop func()) {
 	for customer := range 3 {
 		gone.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
-				s.orderOne(ctx, fmt.Sprintf("key-%d-%d", customer, n), 3*n+customer)
+				id := s.orderOne(ctx, fmt.Sprintf("key-%d-%d", customer, n), 3*n+customer)
+				if n%3 == 0 {
+					gone.Go(func() { s.cancelOne(ctx, id, time.Duration(n%7)*20*time.Millisecond) })
+				}
 				select {
 				case <-time.After(20 * time.Millisecond):
 				case <-ctx.Done():
@@ -172,9 +198,34 @@ func (s *crashes) order(t *testing.T) (stop func()) {
 	return stop
 }
 
-// orderOne places the n-th order. Different orders are of different articles, so
-// that one which is in doubt holds up few others.
-func (s *crashes) orderOne(ctx context.Context, key string, n int) {
+// cancelOne cancels an order after a while, wherever that is by then, and asks
+// again until it is told something certain.
+func (s *crashes) cancelOne(ctx context.Context, id string, after time.Duration) {
+	for pause := after; id != ""; pause = 10 * time.Millisecond {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.stack.URL()+"/orders/"+id+"/cancel", nil)
+		if err != nil {
+			return
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			continue
+		}
+		res.Body.Close()
+		if res.StatusCode == http.StatusAccepted || res.StatusCode == http.StatusConflict {
+			return
+		}
+	}
+}
+
+// orderOne places the n-th order and returns its id, "" if there is none.
+// Different orders are of different articles, so that one which is in doubt
+// holds up few others.
+func (s *crashes) orderOne(ctx context.Context, key string, n int) string {
 	a := loadgen.Attempt{Key: key, Certainty: loadgen.Unknown}
 	for ctx.Err() == nil && a.OrderID == "" {
 		if a.OrderID = s.post(ctx, key, n); a.OrderID == "" {
@@ -191,6 +242,7 @@ func (s *crashes) orderOne(ctx context.Context, key string, n int) {
 	defer s.mu.Unlock()
 	a.Seq = uint64(len(s.told))
 	s.told = append(s.told, a)
+	return a.OrderID
 }
 
 // post returns the id of an accepted order.

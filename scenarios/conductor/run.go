@@ -211,6 +211,7 @@ func (r *run) drive(ctx context.Context) error {
 		SKUs:      s.System.Inventory.SKUs,
 		Mix:       mix,
 		Seed:      uint64(s.Seed),
+		Retry:     shop.Retry(s.Traffic.Retry),
 		Token:     r.tokens(),
 	})
 	if err != nil {
@@ -332,6 +333,7 @@ func (r *run) settle(ctx context.Context) error {
 		Attempts:   r.attempts(),
 		OutboxOn:   p.Outbox,
 		InboxOn:    p.Inbox,
+		KeysOn:     p.Idempotency,
 		Direct:     r.Scenario.System.Inline(),
 		TwoPhase:   r.Scenario.System.Consistency == system.Consistency2PC,
 	}
@@ -401,14 +403,14 @@ func (r *run) result() *reports.Result {
 	return result
 }
 
-// attempts is how many orders the load counted: the ledger must have as many
+// attempts is how often the load sent an order: the ledger must have as many
 // lines.
 func (r *run) attempts() uint64 {
 	var n uint64
 	for _, p := range r.report.Phases {
 		for _, op := range []loadgen.Op{shop.PlaceOrder, shop.FollowOrder} {
 			if o := p.Ops[op]; o != nil {
-				n += o.Counts.Scheduled
+				n += o.Counts.Scheduled + o.Repeats
 			}
 		}
 	}

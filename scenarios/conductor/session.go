@@ -216,7 +216,7 @@ func (s *Session) Verify(ctx context.Context) (control.Verification, error) {
 	cfg := s.Stack.Config()
 	found := book.Close(check.Closing{
 		Drained:  drain.Settled,
-		OutboxOn: cfg.Patterns.Outbox, InboxOn: cfg.Patterns.Inbox,
+		OutboxOn: cfg.Patterns.Outbox, InboxOn: cfg.Patterns.Inbox, KeysOn: cfg.Patterns.Idempotency,
 		Direct: cfg.Inline(), TwoPhase: cfg.Consistency == system.Consistency2PC,
 	})
 	v := control.Verification{

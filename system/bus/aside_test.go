@@ -177,7 +177,7 @@ func TestWaitingCommitsNothingAboveWhatIsOpen(t *testing.T) {
 		if len(got) != len(step.due) || len(got) > 0 && got[0] != step.due[0] {
 			t.Errorf("after %s %v are due, want %v", step.at, got, step.due)
 		}
-		w.finish(batch, p)
+		w.open.finish(batch, p)
 		if p["t"][1] != step.want {
 			t.Errorf("after %s the next offset is %d, want %d", step.at, p["t"][1], step.want)
 		}

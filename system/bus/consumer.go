@@ -34,6 +34,7 @@ type ConsumerConfig struct {
 	Topics         []string      // must exist: see EnsureTopics
 	Member         string        // this replica's name, unique in the group; a killed process of that name is replaced at once; "" takes a random one
 	MaxBatch       int           // most messages per call of the handler; 0 takes 32
+	Concurrency    int           // most calls of the handler at a time; messages of a key are never in two of them; 0 takes 1
 	Pace           time.Duration // from a fetch that brought something to the next: latency for larger batches; 0 takes 10 ms
 	CommitInterval time.Duration // between commits of offsets; 0 takes 250 ms
 	DrainTimeout   time.Duration // how long a batch may go on after the assignment or ctx ended; 0 takes 5 s
@@ -45,7 +46,10 @@ type ConsumerConfig struct {
 }
 
 // Handler processes one batch: messages of all assigned partitions, those of
-// one partition in order. One call is under way at a time.
+// one key in order, which is the order of the partition where Concurrency is 1.
+// So many calls are under way at a time, and no key is in two of them. An
+// offset is committed only when everything below it was handled: what finished
+// early is repeated after a crash, like all that was not committed.
 //
 // After an error it is called again with the same batch, after a pause, so it
 // must be all or nothing, or repeatable. If the error is the fault of a
@@ -68,6 +72,9 @@ type Handler func(ctx context.Context, batch []Message) error
 func Consume(ctx context.Context, cfg ConsumerConfig, handle Handler) error {
 	if cfg.MaxBatch == 0 {
 		cfg.MaxBatch = 32
+	}
+	if cfg.Concurrency == 0 {
+		cfg.Concurrency = 1
 	}
 	if cfg.Pace == 0 {
 		cfg.Pace = fetchPace
@@ -94,11 +101,11 @@ func Consume(ctx context.Context, cfg ConsumerConfig, handle Handler) error {
 		}
 		return err
 	}
-	// One call at a time, whoever makes it.
-	var one sync.Mutex
+	// So many calls at a time, whoever makes them.
+	places := make(chan struct{}, cfg.Concurrency)
 	inTurn := func(ctx context.Context, batch []Message) error {
-		one.Lock()
-		defer one.Unlock()
+		places <- struct{}{}
+		defer func() { <-places }()
 		return handle(ctx, batch)
 	}
 	again := cfg
@@ -136,8 +143,8 @@ type consumer struct {
 	log     *slog.Logger
 	cluster *cluster // its dialer opens the membership's connections too
 	leaving chan struct{}
-	busy    sync.Mutex  // held while a batch is in the handler
-	astray  atomic.Bool // the membership broke off, and may have left a ghost
+	busy    sync.RWMutex // shared while a batch is in the handler
+	astray  atomic.Bool  // the membership broke off, and may have left a ghost
 }
 
 func (c *consumer) run(ctx context.Context) error {
@@ -233,7 +240,7 @@ func (c *consumer) leave(group *kafka.ConsumerGroup) {
 	}
 }
 
-// settle waits for the batch under way. Since leaving is closed, no other
+// settle waits for the batches under way. Since leaving is closed, no other
 // begins.
 func (c *consumer) settle() {
 	c.busy.Lock()

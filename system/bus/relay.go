@@ -13,6 +13,8 @@ const (
 	// costs a look, a request and a commit, however few rows it has.
 	relayPace = 16 * time.Millisecond
 	relayPoll = 10 * time.Millisecond // for rows that other processes added: one look costs some 50 us
+	// relayBalance is how often a relay looks who else is there.
+	relayBalance = 100 * time.Millisecond
 )
 
 // Outgoing is one row of an outbox.
@@ -36,11 +38,14 @@ type Row interface {
 
 // Outbox is what a relay needs of a database; *store.DB has it.
 type Outbox[R Row] interface {
-	// Lease blocks until this process alone may relay. held ends when it may
-	// no more.
-	Lease(ctx context.Context, name string) (held context.Context, release func(), err error)
-	// Pending returns unpublished rows, oldest first.
-	Pending(ctx context.Context, limit int) ([]R, error)
+	// BalanceLanes returns the lanes that the caller alone may publish until
+	// it calls again, and how many relays share them. All rows of a key are
+	// in one lane.
+	BalanceLanes(ctx context.Context) (held []int, relays int, err error)
+	// LeaveLanes gives them up.
+	LeaveLanes(ctx context.Context) error
+	// PendingIn returns unpublished rows of some lanes, oldest first.
+	PendingIn(ctx context.Context, lanes []int, limit int) ([]R, error)
 	MarkPublished(ctx context.Context, ids []int64) error
 	// Wake is signalled after a commit of this process that added rows.
 	Wake() <-chan struct{}
@@ -53,9 +58,11 @@ type RelayConfig struct {
 	Log       *slog.Logger // may be nil
 }
 
-// RunRelay publishes what is in an outbox, oldest first, until ctx ends. Of
-// all processes with the same database one relays, the others stand by: two
-// would break the order of a key.
+// RunRelay publishes what is in an outbox, oldest first, until ctx ends. All
+// processes with the same database share its lanes evenly: two relays in one
+// lane would break the order of a key, so who gives one up has nothing of it
+// under way. What a killed one held the others take within relayBalance, and
+// what one that ends held at once.
 //
 // A row is marked only after the broker has acknowledged it, so every row is
 // published at least once, and again after a crash in between. What fails is
@@ -64,65 +71,100 @@ func RunRelay[R Row](ctx context.Context, box Outbox[R], cfg RelayConfig) error 
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	log := cfg.Log
-	for {
-		held, release, err := box.Lease(ctx, "relay")
-		if ctx.Err() != nil {
-			if err == nil {
-				release()
+	defer func() {
+		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+		defer cancel()
+		if err := box.LeaveLanes(leave); err != nil {
+			cfg.Log.Warn("leave the outbox", "error", err)
+		}
+	}()
+	r := relayer[R]{box: box, cfg: cfg}
+	for ctx.Err() == nil {
+		r.round(ctx)
+	}
+	return nil
+}
+
+// relayer is one relay at work.
+type relayer[R Row] struct {
+	box      Outbox[R]
+	cfg      RelayConfig
+	lanes    []int
+	relays   int
+	balanced time.Time
+	failing  bool
+	lost     bool
+}
+
+// round publishes one batch, or waits for something to publish.
+func (r *relayer[R]) round(ctx context.Context) {
+	began := time.Now()
+	if began.Sub(r.balanced) >= relayBalance && !r.balance(ctx) {
+		return
+	}
+	n := 0
+	if len(r.lanes) > 0 {
+		var err error
+		if n, err = relay(ctx, r.box, r.lanes, r.cfg); err != nil {
+			if ctx.Err() == nil && !r.failing {
+				r.cfg.Log.Warn("relay the outbox", "error", err)
 			}
-			return nil
+			r.failing = true
+			sleep(ctx, retryPause)
+			return
 		}
-		if err != nil {
-			return fmt.Errorf("lease the outbox: %w", err)
-		}
-		log.Info("relaying the outbox")
-		relayWhile(held, box, cfg)
-		release()
-		if ctx.Err() == nil {
-			log.Warn("the lease of the outbox is lost")
-		}
+	}
+	switch {
+	case r.failing:
+		r.cfg.Log.Info("relaying the outbox again")
+		r.failing = false
+	case n == relayBatch: // there is more
+	case n > 0:
+		sleep(ctx, relayPace-time.Since(began))
+	default:
+		r.wait(ctx)
 	}
 }
 
-// relayWhile publishes until held ends. For a moment after it has, another
-// process may relay the same rows: each of the two keeps the order of a key,
-// so what comes first of each row does too.
-func relayWhile[R Row](held context.Context, box Outbox[R], cfg RelayConfig) {
-	log := cfg.Log
-	poll := time.NewTicker(relayPoll)
-	defer poll.Stop()
-	failing := false
-	for held.Err() == nil {
-		began := time.Now()
-		n, err := relay(held, box, cfg)
-		switch {
-		case held.Err() != nil:
-		case err != nil:
-			if !failing {
-				log.Warn("relay the outbox", "error", err)
-			}
-			failing = true
-			sleep(held, retryPause)
-		case failing:
-			log.Info("relaying the outbox again")
-			failing = false
-		case n == relayBatch: // there is more
-		case n > 0:
-			sleep(held, relayPace-time.Since(began))
-		default:
-			select {
-			case <-box.Wake():
-			case <-poll.C:
-			case <-held.Done():
-			}
+// balance takes this relay's share of the lanes, and is false if it has to
+// try that again.
+func (r *relayer[R]) balance(ctx context.Context) bool {
+	lanes, relays, err := r.box.BalanceLanes(ctx)
+	r.balanced = time.Now()
+	if err != nil {
+		if ctx.Err() == nil && !r.lost {
+			r.cfg.Log.Warn("the lanes of the outbox are lost", "error", err)
 		}
+		r.lanes, r.lost, r.balanced = nil, true, time.Time{}
+		sleep(ctx, retryPause)
+		return false
+	}
+	if len(lanes) != len(r.lanes) || relays != r.relays {
+		r.cfg.Log.Info("relaying the outbox", "lanes", len(lanes), "relays", relays)
+	}
+	r.lanes, r.relays, r.lost = lanes, relays, false
+	return true
+}
+
+// wait returns when there may be something to publish, or to balance. Where
+// nobody else writes, a signal tells; what others add has to be looked for.
+func (r *relayer[R]) wait(ctx context.Context) {
+	rest := relayBalance - time.Since(r.balanced)
+	if r.relays > 1 && len(r.lanes) > 0 {
+		rest = min(rest, relayPoll)
+	}
+	timer := time.NewTimer(max(0, rest))
+	defer timer.Stop()
+	select {
+	case <-r.box.Wake():
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
 // relay publishes one batch and returns how many rows it had.
-func relay[R Row](ctx context.Context, box Outbox[R], cfg RelayConfig) (int, error) {
-	rows, err := box.Pending(ctx, relayBatch)
+func relay[R Row](ctx context.Context, box Outbox[R], lanes []int, cfg RelayConfig) (int, error) {
+	rows, err := box.PendingIn(ctx, lanes, relayBatch)
 	if err != nil || len(rows) == 0 {
 		return 0, err
 	}

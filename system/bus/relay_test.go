@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 )
@@ -32,8 +33,9 @@ type box struct {
 	markFails int
 	wake      chan struct{}
 	empty     chan struct{} // closed when all rows are marked
-	leased    sync.Mutex
-	lose      context.CancelFunc // the lease
+	relays    map[*part]bool
+	taken     map[int]bool // lanes
+	failing   bool         // to tell who holds what
 }
 
 func newBox() *box {
@@ -54,21 +56,61 @@ func (b *box) add(n int) {
 	}
 }
 
-func (b *box) Lease(ctx context.Context, _ string) (context.Context, func(), error) {
-	b.leased.Lock()
-	held, cancel := context.WithCancel(ctx)
-	b.mu.Lock()
-	b.lose = cancel
-	b.mu.Unlock()
-	return held, func() { cancel(); b.leased.Unlock() }, nil
+// part is what one relay has of a box. Each key is a lane.
+type part struct {
+	*box
+	held []int
 }
 
-func (b *box) Pending(_ context.Context, limit int) ([]row, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+const lanes = 5
+
+func (p *part) BalanceLanes(context.Context) ([]int, int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failing {
+		p.free(p.held)
+		p.held = nil
+		return nil, 0, errors.New("the server is away")
+	}
+	if p.relays == nil {
+		p.relays, p.taken = map[*part]bool{}, map[int]bool{}
+	}
+	p.relays[p] = true
+	share := (lanes + len(p.relays) - 1) / len(p.relays)
+	if len(p.held) > share {
+		p.free(p.held[share:])
+		p.held = p.held[:share]
+	}
+	for lane := 0; lane < lanes && len(p.held) < share; lane++ {
+		if !p.taken[lane] {
+			p.taken[lane] = true
+			p.held = append(p.held, lane)
+		}
+	}
+	return slices.Clone(p.held), len(p.relays), nil
+}
+
+func (p *part) LeaveLanes(context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free(p.held)
+	p.held = nil
+	delete(p.relays, p)
+	return nil
+}
+
+func (b *box) free(held []int) {
+	for _, lane := range held {
+		delete(b.taken, lane)
+	}
+}
+
+func (p *part) PendingIn(_ context.Context, in []int, limit int) ([]row, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var rows []row
-	for _, r := range b.rows {
-		if !b.published[r.ID] && len(rows) < limit {
+	for _, r := range p.rows {
+		if !p.published[r.ID] && len(rows) < limit && slices.Contains(in, int(r.ID%lanes)) {
 			rows = append(rows, r)
 		}
 	}
@@ -118,9 +160,9 @@ func TestRelayPublishesEveryRowInOrder(t *testing.T) {
 
 	own, stop := context.WithCancel(ctx)
 	var relays sync.WaitGroup
-	for range 2 { // one works, the other stands by
+	for range 2 { // each has a part of the lanes
 		relays.Go(func() {
-			if err := RunRelay(own, b, RelayConfig{Publisher: pub}); err != nil {
+			if err := RunRelay(own, &part{box: b}, RelayConfig{Publisher: pub}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -132,10 +174,14 @@ func TestRelayPublishesEveryRowInOrder(t *testing.T) {
 	b.drained(ctx, t)
 	broker.kill()
 	b.add(300)
-	b.mu.Lock()
-	b.lose() // whoever relays goes to the end of the queue
-	b.mu.Unlock()
+	fails := func(is bool) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.failing = is
+	}
+	fails(true) // every lane is lost, and taken anew by whoever comes first
 	broker.start()
+	fails(false)
 	b.drained(ctx, t)
 	stop()
 	relays.Wait()

@@ -73,6 +73,12 @@ func (c *consumer) session(ctx, over context.Context, generation *kafka.Generati
 		}
 	}()
 
+	var side *workers // nil: one batch at a time
+	if c.cfg.Concurrency > 1 && !c.waits {
+		side = c.employ(work, over)
+		defer side.end(offsets)
+	}
+
 	due := time.NewTimer(c.cfg.CommitInterval)
 	due.Stop()
 	defer due.Stop()
@@ -89,6 +95,9 @@ func (c *consumer) session(ctx, over context.Context, generation *kafka.Generati
 		// Checked alone first: select would take a message as well.
 		select {
 		case <-c.leaving:
+			if side != nil {
+				side.end(offsets)
+			}
 			<-over.Done() // or the membership would begin anew
 			return
 		case <-over.Done():
@@ -96,7 +105,13 @@ func (c *consumer) session(ctx, over context.Context, generation *kafka.Generati
 		default:
 		}
 		incoming := queue
-		if later.full() {
+		var handing chan<- Message
+		var done <-chan []Message
+		var next Message
+		if side != nil {
+			handing, next, done = side.to, side.next, side.done
+		}
+		if later.full() || handing != nil || side != nil && side.full() {
 			incoming = nil
 		}
 		if rest, some := later.next(time.Now()); some {
@@ -108,14 +123,22 @@ func (c *consumer) session(ctx, over context.Context, generation *kafka.Generati
 		case <-wake.C:
 			batch := later.take(time.Now(), c.cfg.MaxBatch)
 			if len(batch) > 0 && c.process(work, over, batch) {
-				finished(func() { later.finish(batch, offsets) })
+				finished(func() { later.open.finish(batch, offsets) })
 			}
 		case <-due.C:
 			if err := c.commit(offsets, generation); err != nil {
 				c.log.Warn("commit offsets", "error", err)
 				return
 			}
+		case handing <- next:
+			side.to = nil
+		case batch := <-done:
+			finished(func() { side.finish(batch, offsets) })
 		case first := <-incoming:
+			if side != nil {
+				side.take(first)
+				continue
+			}
 			batch := c.batch(first, queue)
 			if c.waits {
 				later.add(batch)
@@ -221,7 +244,10 @@ func (c *consumer) batch(first Message, queue <-chan Message) []Message {
 	batch := append(make([]Message, 0, min(1+len(queue), c.cfg.MaxBatch)), first)
 	for len(batch) < c.cfg.MaxBatch {
 		select {
-		case m := <-queue:
+		case m, open := <-queue:
+			if !open {
+				return batch
+			}
 			batch = append(batch, m)
 		default:
 			return batch
@@ -230,21 +256,32 @@ func (c *consumer) batch(first Message, queue <-chan Message) []Message {
 	return batch
 }
 
-// process calls the handler until each message is handled or set aside. It
-// gives up, and returns false, when the assignment ended.
+// process is for who has no workers: a batch that comes when the assignment
+// has ended is left for the next.
 func (c *consumer) process(work, over context.Context, batch []Message) bool {
-	c.busy.Lock()
-	defer c.busy.Unlock()
+	c.busy.RLock()
+	defer c.busy.RUnlock()
+	return !c.ended(over) && c.work(work, over, batch)
+}
+
+// ended says that no batch should be begun any more.
+func (c *consumer) ended(over context.Context) bool {
+	select {
+	case <-c.leaving:
+		return true
+	case <-over.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// work calls the handler until each message is handled or set aside. It gives
+// up, and returns false, when it has failed and the assignment ended.
+func (c *consumer) work(work, over context.Context, batch []Message) bool {
 	t := try{consumer: c, rest: batch}
 	var logged time.Time
 	for pause := handlerPauseMin; ; pause = min(2*pause, handlerPauseMax) {
-		select {
-		case <-c.leaving:
-			return false
-		case <-over.Done():
-			return false
-		default:
-		}
 		err := t.attempt(work)
 		if err == nil {
 			return true
@@ -254,13 +291,15 @@ func (c *consumer) process(work, over context.Context, batch []Message) bool {
 			c.log.Error("handle batch", "messages", len(batch), "topic", batch[0].Topic,
 				"partition", batch[0].Partition, "offset", batch[0].Offset, "error", err)
 		}
-		if c.cfg.Hasty {
-			continue
+		if !c.cfg.Hasty {
+			select {
+			case <-c.leaving:
+			case <-over.Done():
+			case <-time.After(pause):
+			}
 		}
-		select {
-		case <-c.leaving:
-		case <-over.Done():
-		case <-time.After(pause):
+		if c.ended(over) {
+			return false
 		}
 	}
 }

@@ -15,8 +15,11 @@ const maxWaiting = 10_000
 // beside it.
 type waiting struct {
 	due  dueHeap
-	open map[place]*backlog
+	open backlogs
 }
+
+// backlogs are what is open of each partition.
+type backlogs map[place]*backlog
 
 type place struct {
 	topic     string
@@ -34,21 +37,26 @@ type dueMessage struct {
 	at time.Time
 }
 
-func newWaiting() *waiting { return &waiting{open: map[place]*backlog{}} }
+func newWaiting() *waiting { return &waiting{open: backlogs{}} }
 
 func (w *waiting) add(batch []Message) {
 	for _, m := range batch {
-		p := place{m.Topic, m.Partition}
-		b := w.open[p]
-		if b == nil {
-			b = &backlog{done: map[int64]bool{}}
-			w.open[p] = b
-		}
-		b.offsets = append(b.offsets, m.Offset)
+		w.open.add(m)
 		// What does not say when is due at once.
 		micros, _ := strconv.ParseInt(m.Header(HeaderDue), 10, 64)
 		heap.Push(&w.due, dueMessage{m, time.UnixMicro(micros)})
 	}
+}
+
+// add opens a message, which comes after all of its partition that are open.
+func (o backlogs) add(m Message) {
+	p := place{m.Topic, m.Partition}
+	b := o[p]
+	if b == nil {
+		b = &backlog{done: map[int64]bool{}}
+		o[p] = b
+	}
+	b.offsets = append(b.offsets, m.Offset)
 }
 
 func (w *waiting) full() bool { return len(w.due) >= maxWaiting }
@@ -70,17 +78,20 @@ func (w *waiting) take(now time.Time, limit int) []Message {
 	return batch
 }
 
-// finish notes that batch is done, and moves p as far as everything is.
-func (w *waiting) finish(batch []Message, p progress) {
+// finish notes that batch is done, moves p as far as everything is, and says
+// by how many messages that was.
+func (o backlogs) finish(batch []Message, p progress) (closed int) {
 	for _, m := range batch {
-		b := w.open[place{m.Topic, m.Partition}]
+		b := o[place{m.Topic, m.Partition}]
 		b.done[m.Offset] = true
 		for len(b.offsets) > 0 && b.done[b.offsets[0]] {
 			delete(b.done, b.offsets[0])
 			p.set(m.Topic, m.Partition, b.offsets[0]+1)
 			b.offsets = b.offsets[1:]
+			closed++
 		}
 	}
+	return closed
 }
 
 // dueHeap is a container/heap, the earliest first.

@@ -16,15 +16,21 @@ const (
 	OrdersTopic    = "orders-topic"    // written by order
 	InventoryTopic = "inventory-topic" // written by inventory
 	PaymentTopic   = "payment-topic"   // written by payment
+
+	// CancellationsTopic is written by order too. It is apart from
+	// OrdersTopic, so that payment need not read every order that is placed.
+	CancellationsTopic = "cancellations-topic"
 )
 
 // Topics lists them along the way of an order.
-func Topics() []string { return []string{OrdersTopic, InventoryTopic, PaymentTopic} }
+func Topics() []string {
+	return []string{OrdersTopic, InventoryTopic, PaymentTopic, CancellationsTopic}
+}
 
 // Consumer groups, each of one service.
 const (
-	InventoryGroup    = "inventory-group"    // reads OrdersTopic to reserve, PaymentTopic to sell or release
-	PaymentGroup      = "payment-group"      // reads InventoryTopic
+	InventoryGroup    = "inventory-group"    // reads OrdersTopic to reserve, PaymentTopic to sell, release or take back
+	PaymentGroup      = "payment-group"      // reads InventoryTopic to charge, CancellationsTopic to refund
 	OrderGroup        = "order-group"        // reads InventoryTopic and PaymentTopic
 	NotificationGroup = "notification-group" // reads InventoryTopic and PaymentTopic
 )
@@ -35,10 +41,12 @@ func Groups() []string { return []string{InventoryGroup, PaymentGroup, OrderGrou
 // Types of events.
 const (
 	OrderCreated      = "order.created"
+	OrderCancelled    = "order.cancelled" // by its customer
 	InventoryReserved = "inventory.reserved"
 	InventoryRejected = "inventory.rejected"
 	PaymentCaptured   = "payment.captured"
 	PaymentDeclined   = "payment.declined"
+	PaymentRefunded   = "payment.refunded" // after PaymentCaptured
 )
 
 // DefaultSKU is what an order without items buys one unit of.
@@ -113,10 +121,10 @@ func (e Event) Validate() error {
 		need(item.Quantity > 0, "items[%d].quantity is not positive: %d", i, item.Quantity)
 	}
 	switch e.Type {
-	case OrderCreated:
+	case OrderCreated, OrderCancelled:
 		need(e.UserID != "", "user_id is missing")
 		need(len(e.Items) > 0, "items are missing")
-	case InventoryReserved, PaymentCaptured:
+	case InventoryReserved, PaymentCaptured, PaymentRefunded:
 		need(len(e.Items) > 0, "items are missing")
 	case PaymentDeclined:
 		need(len(e.Items) > 0, "items are missing")

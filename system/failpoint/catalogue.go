@@ -19,15 +19,18 @@ import (
 //	                      has told all; a participant prepares, votes, is told
 //	                      how it ended, has the money held, taken or let go
 //	compensation.*        stock is given back, as above
+//	refund.*              money was given back, as above
+//	cancel.*              an order is called off, as above
 var catalogue = slices.Concat(
-	under("order", "place.before-commit", "place.after-commit", "consume.before-commit", "consume.after-commit"),
+	under("order", "place.before-commit", "place.after-commit", "consume.before-commit", "consume.after-commit",
+		"cancel.before-commit", "cancel.after-commit"),
 	under("order", offsets...), under("order", aside...), under("order", relay...),
 	under("order", "2pc.before-decision", "2pc.after-decision", "2pc.before-settled"),
 	under("inventory", "2pc.before-prepare", "2pc.after-prepare", "2pc.before-commit", "2pc.after-commit", "2pc.before-abort", "2pc.after-abort"),
 	under("payment", "2pc.after-authorise", "2pc.after-prepare", "2pc.before-commit", "2pc.after-capture", "2pc.after-commit", "2pc.before-abort", "2pc.after-void"),
 	under("inventory", "before-commit", "after-commit", "compensation.before-commit", "compensation.after-commit"),
 	under("inventory", offsets...), under("inventory", aside...), under("inventory", relay...),
-	under("payment", "before-charge", "after-charge", "before-commit", "after-commit"),
+	under("payment", "before-charge", "after-charge", "before-commit", "after-commit", "refund.before-commit", "refund.after-commit"),
 	under("payment", offsets...), under("payment", aside...), under("payment", relay...),
 	under("notification", "before-commit", "after-commit"),
 	under("notification", offsets...), under("notification", aside...),

@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
@@ -33,6 +34,8 @@ type Grant struct {
 	Subject string        // the customer, "u123"
 	Roles   []string      // RoleStorefront, RoleBatch
 	For     time.Duration // from now until it expires
+
+	Audience string // whom the token is for; "": the gateway
 }
 
 // keysKept bounds the keys of an Issuer: the one that signs, and those whose
@@ -97,7 +100,7 @@ func (i *Issuer) Issue(g Grant, now time.Time) (string, error) {
 		Claims: jwt.Claims{
 			Issuer:    TokenIssuer,
 			Subject:   g.Subject,
-			Audience:  jwt.Audience{TokenAudience},
+			Audience:  jwt.Audience{cmp.Or(g.Audience, TokenAudience)},
 			IssuedAt:  jwt.NewNumericDate(now),
 			NotBefore: jwt.NewNumericDate(now),
 			Expiry:    jwt.NewNumericDate(now.Add(g.For)),

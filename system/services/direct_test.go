@@ -67,8 +67,8 @@ func TestCalledInLineAnOrderIsAtItsEndWhenItIsAnswered(t *testing.T) {
 		for _, database := range []string{s.order.Database, s.inventory.Database, s.payment.Database} {
 			s.wantRows(t, database, `outbox`, 0)
 		}
-		if status, _ := s.ask(t, "k0", `{"user_id":"uk0","total":10}`); status != http.StatusAccepted {
-			t.Errorf("the same again is answered with %d", status)
+		if status, _ := s.ask(t, "k0", `{"user_id":"uk0","total":10}`); status != http.StatusCreated {
+			t.Errorf("the same again is answered with %d, at first it was 201", status)
 		}
 		s.wantRows(t, s.notification.Database, `notifications`, orders)
 	})

@@ -42,6 +42,10 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if where := os.Getenv(relayEnv); where != "" {
+		fmt.Fprintln(os.Stderr, relayForEver(where))
+		os.Exit(1)
+	}
 	os.Exit(storetest.Main(m))
 }
 
@@ -100,7 +104,7 @@ func prepareOn(t testing.TB, kind string) *stack {
 		order: order.Config{
 			Replica: "order-0", Listen: reserve(t), Admin: reserve(t), Brokers: c.ListenAddrs(),
 			Database: storetest.Path(t, kind), Partitions: 8,
-			Outbox: true, Inbox: true, DeadLetters: true, Backoff: true, Grace: 10 * time.Second,
+			Outbox: true, Inbox: true, Idempotency: true, DeadLetters: true, Backoff: true, Grace: 10 * time.Second,
 		},
 		inventory: inventory.Config{
 			Replica: "inventory-0", Listen: reserve(t), Admin: reserve(t), Brokers: c.ListenAddrs(),

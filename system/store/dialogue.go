@@ -48,15 +48,16 @@ var errCrowd = errors.New("locks rows in the company of others")
 
 const (
 	begin        = `BEGIN ISOLATION LEVEL READ COMMITTED`
-	insertOutbox = `INSERT INTO outbox (event_id, topic, key, payload, created_at, traceparent)
-		SELECT event_id, topic, key, payload, created_at, NULLIF(traceparent, '')
-		FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bigint[], $6::text[])
-			WITH ORDINALITY AS row (event_id, topic, key, payload, created_at, traceparent, place)
+	insertOutbox = `INSERT INTO outbox (event_id, topic, key, payload, created_at, traceparent, lane)
+		SELECT event_id, topic, key, payload, created_at, NULLIF(traceparent, ''), lane
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bigint[], $6::text[], $7::bigint[])
+			WITH ORDINALITY AS row (event_id, topic, key, payload, created_at, traceparent, lane, place)
 		ORDER BY place`
 	insertInbox = `INSERT INTO inbox (consumer, event_id) SELECT $1, event_id FROM unnest($2::text[]) AS event_id
 		ON CONFLICT (consumer, event_id) DO NOTHING RETURNING event_id`
 	markOutbox = `UPDATE outbox SET published_at = $1 WHERE published_at IS NULL AND id = ANY($2::bigint[])`
 	lockWord   = `SELECT pg_advisory_xact_lock($1)`
+	shareWord  = `SELECT pg_advisory_xact_lock_shared($1)`
 )
 
 func (d *dialogue) exec(q string, args []any) (sql.Result, error) {
@@ -156,6 +157,12 @@ func (d *dialogue) exclude(word string) error {
 	return err
 }
 
+// share takes its lock with whatever is sent next.
+func (d *dialogue) share(word string) error {
+	d.kept = append(d.kept, statement{shareWord, []any{advisory(word)}})
+	return nil
+}
+
 // advisory is the number that a word has among a server's advisory locks.
 func advisory(word string) int64 {
 	h := fnv.New64a()
@@ -176,12 +183,12 @@ func (d *dialogue) commit() error {
 func (d *dialogue) end(last, done string) error {
 	if n := len(d.box); n > 0 {
 		ids, topics, keys, traces := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-		payloads, ats := make([][]byte, n), make([]int64, n)
+		payloads, ats, lanes := make([][]byte, n), make([]int64, n), make([]int64, n)
 		for i, m := range d.box {
 			ids[i], topics[i], keys[i], traces[i] = m.EventID, m.Topic, m.Key, m.Traceparent
-			payloads[i], ats[i] = m.Payload, m.at
+			payloads[i], ats[i], lanes[i] = m.Payload, m.at, int64(laneOf(m.Key))
 		}
-		d.kept = append(d.kept, statement{insertOutbox, []any{ids, topics, keys, payloads, ats, traces}})
+		d.kept = append(d.kept, statement{insertOutbox, []any{ids, topics, keys, payloads, ats, traces, lanes}})
 	}
 	tags, err := d.send(nil, statement{text: last})
 	var refused *pgconn.PgError

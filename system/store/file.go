@@ -15,7 +15,7 @@ import (
 type file struct{ writer *writer }
 
 // SQL is written as SQLite takes it.
-func (file) sql(q string) string            { return q }
+func (file) sql(q string) string            { return held.Replace(q) }
 func (file) schema(statement string) string { return statement }
 func (f file) close() error                 { return f.writer.close() }
 
@@ -35,22 +35,32 @@ func openFile(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	locks, err := lockFile(path + ".claims")
+	if err != nil {
+		return nil, errors.Join(err, turn.Close())
+	}
+	lanesFile, err := lockFile(path + ".lanes")
+	if err != nil {
+		return nil, errors.Join(err, turn.Close(), locks.Close())
+	}
 	queue, wake := newQueue(), make(chan struct{}, 1)
 	w := &writer{queue: queue, pool: pool(path, 1, false), turn: turn, wake: wake}
 	// The first connection of all makes the file a write-ahead log one,
 	// which SQLite refuses to do while another process is at it.
 	if err := turn.Lock(); err != nil {
-		return nil, errors.Join(err, w.pool.Close(), turn.Close())
+		return nil, errors.Join(err, w.pool.Close(), turn.Close(), locks.Close(), lanesFile.Close())
 	}
 	err = w.connect(ctx)
 	if err := errors.Join(err, turn.Unlock()); err != nil {
-		return nil, errors.Join(err, w.pool.Close(), turn.Close())
+		return nil, errors.Join(err, w.pool.Close(), turn.Close(), locks.Close(), lanesFile.Close())
 	}
 	db := &DB{
 		path:   path,
 		queue:  queue,
 		ended:  make(chan struct{}),
 		leases: fileLeases{path},
+		claims: claims{words: map[string]struct{}{}, locks: locks},
+		lanes:  lanes{locks: &fileLanes{file: lanesFile}},
 		kind:   file{w},
 		reads:  pool(path, readers, true),
 		stmts:  map[string]*sql.Stmt{},

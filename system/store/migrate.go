@@ -21,6 +21,8 @@ var own = []string{
 	// Where a traced event comes from, as W3C Trace Context writes it; NULL
 	// where tracing is off.
 	`ALTER TABLE outbox ADD COLUMN traceparent TEXT`,
+	// Which of the Lanes the key of an event is in.
+	`ALTER TABLE outbox ADD COLUMN lane INTEGER NOT NULL DEFAULT 0`,
 	`CREATE TABLE IF NOT EXISTS inbox (
 		consumer TEXT NOT NULL,
 		event_id TEXT NOT NULL,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -52,8 +53,32 @@ func (tx *Tx) Enqueue(m Message) error {
 // the end of a transaction, so what comes after a lock comes with a higher
 // number, and whoever sees it sees what came before.
 func (db *DB) Pending(ctx context.Context, limit int) ([]Message, error) {
-	rows, err := db.Query(ctx, `SELECT id, event_id, topic, key, payload, COALESCE(traceparent, '') FROM outbox
-		WHERE published_at IS NULL ORDER BY id LIMIT ?`, limit)
+	return db.pending(ctx, selectPending, limit)
+}
+
+// PendingIn is what of it lies in some lanes.
+func (db *DB) PendingIn(ctx context.Context, lanes []int, limit int) ([]Message, error) {
+	switch {
+	case len(lanes) == 0:
+		return nil, nil
+	case len(lanes) >= Lanes:
+		return db.Pending(ctx, limit)
+	}
+	args := make([]any, Lanes, Lanes+1)
+	for i := range args { // filled up with the last one
+		args[i] = lanes[min(i, len(lanes)-1)]
+	}
+	return db.pending(ctx, selectPendingIn, append(args, limit)...)
+}
+
+const selectPending = `SELECT id, event_id, topic, key, payload, COALESCE(traceparent, '') FROM outbox
+	WHERE published_at IS NULL ORDER BY id LIMIT ?`
+
+var selectPendingIn = `SELECT id, event_id, topic, key, payload, COALESCE(traceparent, '') FROM outbox
+	WHERE published_at IS NULL AND lane IN (?` + strings.Repeat(", ?", Lanes-1) + `) ORDER BY id LIMIT ?`
+
+func (db *DB) pending(ctx context.Context, q string, args ...any) ([]Message, error) {
+	rows, err := db.Query(ctx, q, args...)
 	if err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
@@ -86,7 +111,8 @@ func (db *DB) MarkPublished(ctx context.Context, ids []int64) error {
 }
 
 // Wake carries a token after this process committed outbox rows. Rows of
-// other processes do not wake: whoever publishes for all looks by itself too.
+// other processes do not wake: whoever publishes for others looks by itself
+// too.
 func (db *DB) Wake() <-chan struct{} { return db.wake }
 
 // publishedWithin is how long AwaitPublished waits at the most.

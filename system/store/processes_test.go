@@ -21,9 +21,19 @@ const (
 	envPath = "ORDBENCH_STORE_TEST_DB"
 	envName = "ORDBENCH_STORE_TEST_WRITER"
 	envHold = "ORDBENCH_STORE_TEST_HOLD_AT" // stop for ever inside of this write
+
+	envClaim = "ORDBENCH_STORE_TEST_CLAIM" // claim this word and hold it for ever
+	envLanes = "ORDBENCH_STORE_TEST_LANES" // hold every lane for ever
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(envClaim) != "" || os.Getenv(envLanes) != "" {
+		if err := holdForEver(os.Getenv(envPath), os.Getenv(envClaim)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if path := os.Getenv(envPath); path != "" {
 		if err := writeForEver(path, os.Getenv(envName), os.Getenv(envHold)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -85,6 +95,26 @@ func writeForEver(path, name, hold string) error {
 	}
 	all.Wait()
 	return db.Close()
+}
+
+// holdForEver claims a word, or holds every lane for "", says so, and keeps
+// that until it is killed.
+func holdForEver(path, word string) error {
+	db, err := Open(context.Background(), Config{Path: path})
+	if err != nil {
+		return err
+	}
+	if word == "" {
+		held, _, err := db.BalanceLanes(context.Background())
+		if err != nil || len(held) != Lanes {
+			return fmt.Errorf("holds %v, %w", held, err)
+		}
+	} else if _, mine, err := db.Claim(word); err != nil || !mine {
+		return fmt.Errorf("claim %q: mine %t, %w", word, mine, err)
+	}
+	fmt.Println("held")
+	time.Sleep(time.Minute) // a test that crashed leaves nobody to kill it
+	return nil
 }
 
 // process is one writer, with what it acknowledged.

@@ -39,7 +39,7 @@ func (server) sql(q string) string {
 	if out, ok := rewritten.Load(q); ok {
 		return out.(string)
 	}
-	out := number(q)
+	out := number(tried.Replace(q))
 	rewritten.Store(q, out)
 	return out
 }
@@ -84,6 +84,8 @@ func openServer(ctx context.Context, address string) (*DB, error) {
 		queue:  queue,
 		ended:  make(chan struct{}),
 		leases: newServerLeases(cfg),
+		claims: claims{words: map[string]struct{}{}},
+		lanes:  lanes{locks: &serverLanes{cfg: cfg}},
 		kind:   server{writes},
 		reads:  connections(onlyReading(cfg), readers),
 		stmts:  map[string]*sql.Stmt{},

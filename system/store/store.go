@@ -39,7 +39,7 @@ type Config struct {
 	// Path is a file or the URL of a PostgreSQL database, postgres://...
 	// A file is made if absent; its directory must be there, and what
 	// belongs to it stands beside it under the same name with -wal, -shm,
-	// .lock, .turn and .<name>.lease appended. A database on a server must
+	// .lock, .turn, .claims, .lanes and .<name>.lease appended. A database on a server must
 	// be there.
 	Path string
 }
@@ -51,6 +51,8 @@ type DB struct {
 	queue  *queue
 	ended  chan struct{} // closed when the queue is worked off for the last time
 	leases leases
+	claims claims
+	lanes  lanes
 	kind   kind
 
 	reads *sql.DB
@@ -124,7 +126,7 @@ func (db *DB) Close() error {
 		return ErrClosed
 	}
 	<-db.ended
-	if err := errors.Join(db.reads.Close(), db.leases.close(), db.kind.close()); err != nil {
+	if err := errors.Join(db.reads.Close(), db.leases.close(), db.claims.close(), db.lanes.locks.close(), db.kind.close()); err != nil {
 		return fmt.Errorf("close %s: %w", Redact(db.path), err)
 	}
 	return nil

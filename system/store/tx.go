@@ -37,8 +37,9 @@ type session interface {
 	lockRows(table, column string, keys []string) error
 	markPublished(ids []int64, at int64) error
 	// exclude keeps others out who say the same word, until the transaction
-	// ends.
+	// ends; share only those who exclude.
 	exclude(word string) error
+	share(word string) error
 }
 
 var errOver = errors.New("the transaction is over")
@@ -113,6 +114,25 @@ func (tx *Tx) LockRows(table, column string, keys []string) error {
 		return err
 	}
 	return tx.note(tx.s.lockRows(table, column, keys))
+}
+
+// Exclude keeps every transaction out that shares or excludes the same word,
+// from here until this one ends: what those have written is seen by the next
+// statement. In a file there is one writer, and nothing to do.
+func (tx *Tx) Exclude(word string) error {
+	if err := tx.open(); err != nil {
+		return err
+	}
+	return tx.note(tx.s.exclude(word))
+}
+
+// Share lets others share the same word at the same time, and keeps those out
+// who exclude it.
+func (tx *Tx) Share(word string) error {
+	if err := tx.open(); err != nil {
+		return err
+	}
+	return tx.note(tx.s.share(word))
 }
 
 // open says why no statement may run any more.

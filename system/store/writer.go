@@ -182,7 +182,7 @@ func (w *writer) stmt(q string) (*sql.Stmt, error) {
 			return nil, err
 		}
 	}
-	stmt, err := w.conn.PrepareContext(context.Background(), q)
+	stmt, err := w.conn.PrepareContext(context.Background(), file{}.sql(q))
 	if err != nil {
 		return nil, err
 	}
@@ -249,8 +249,8 @@ func (w *writer) refuse(err error) *sql.Row {
 
 func (w *writer) enqueue(m Message, at int64) error {
 	traceparent := sql.NullString{String: m.Traceparent, Valid: m.Traceparent != ""}
-	err := w.later(`INSERT INTO outbox (event_id, topic, key, payload, created_at, traceparent) VALUES (?, ?, ?, ?, ?, ?)`,
-		[]any{m.EventID, m.Topic, m.Key, m.Payload, at, traceparent})
+	err := w.later(`INSERT INTO outbox (event_id, topic, key, payload, created_at, traceparent, lane) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		[]any{m.EventID, m.Topic, m.Key, m.Payload, at, traceparent, laneOf(m.Key)})
 	if err != nil {
 		return fmt.Errorf("event %s: %w", m.EventID, err)
 	}
@@ -275,6 +275,7 @@ func (*writer) lockRows(string, string, []string) error { return nil }
 
 // exclude has nothing to do either.
 func (*writer) exclude(string) error { return nil }
+func (*writer) share(string) error   { return nil }
 
 // markSize is how many rows one statement marks.
 const markSize = 64

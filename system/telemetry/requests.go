@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"sync"
@@ -118,10 +119,11 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *statusWriter) outcome(r *http.Request, panicked any) int {
+	err, _ := panicked.(error)
 	switch {
 	case w.status != 0:
 		return w.status
-	case panicked == http.ErrAbortHandler, panicked == nil && r.Context().Err() != nil:
+	case errors.Is(err, http.ErrAbortHandler), panicked == nil && r.Context().Err() != nil:
 		return StatusHungUp
 	case panicked != nil:
 		return http.StatusInternalServerError

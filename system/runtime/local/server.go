@@ -103,7 +103,13 @@ func (s *server) sweepOne(ctx context.Context, stack, database string) error {
 	if err := s.lock.QueryRowContext(ctx, tryLock, stack).Scan(&dead); err != nil || !dead {
 		return err
 	}
-	err := s.drop(ctx, database)
+	// A server that was started again has forgotten the locks, but who lives has
+	// come back to it.
+	var guests int
+	err := s.lock.QueryRowContext(ctx, `SELECT count(*) FROM pg_stat_activity WHERE starts_with(datname, $1)`, stack+"_").Scan(&guests)
+	if err == nil && guests == 0 {
+		err = s.drop(ctx, database)
+	}
 	_, unlock := s.lock.ExecContext(ctx, `SELECT pg_advisory_unlock(hashtextextended($1, 0))`, stack)
 	return errors.Join(err, unlock)
 }

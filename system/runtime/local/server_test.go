@@ -113,6 +113,47 @@ func TestWhatAKilledStackLeftOnAServerIsRemoved(t *testing.T) {
 	}
 }
 
+// A server that is started again has forgotten every lock. Whose services are
+// connected is alive all the same.
+func TestAStackWithoutItsLockIsLeftAloneWhileItIsConnected(t *testing.T) {
+	pg := storetest.Private(t)
+	s, err := openServer(t.Context(), pg.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	service, err := sql.Open("pgx", s.database(system.Order))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := service.Ping(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.lock.ExecContext(t.Context(), `SELECT pg_advisory_unlock_all()`); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{8, 4} { // the second time the service is gone
+		next, err := openServer(t.Context(), pg.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all, err := next.databases(t.Context(), databaseMark); err != nil || len(all) != want {
+			t.Errorf("%d databases, %v; want %d", len(all), err, want)
+		}
+		if err := errors.Join(service.Close(), next.close()); err != nil {
+			t.Error(err)
+		}
+		for guests := 1; guests > 0; { // the server says goodbye a moment later
+			err := s.db.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = $1`, s.name+"_order").Scan(&guests)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := s.close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTwoPhasesNeedAServer(t *testing.T) {
 	cfg := system.DefaultConfig()
 	cfg.Dir = t.TempDir()

@@ -1,9 +1,11 @@
-// Package gateway is the edge of the order system: Run serves the three
+// Package gateway is the edge of the order system: Run serves the
 // routes of Config.Listen and forwards them to the order and the inventory
 // service.
 //
 //	POST /orders       to order, with an Idempotency-Key if the client has none
+//	GET  /orders       to order
 //	GET  /orders/{id}  to order
+//	POST /orders/{id}/cancel  to order
 //	GET  /stock/{sku}  to inventory
 //	GET  /openapi.json the OpenAPI document, for everybody
 //
@@ -155,10 +157,11 @@ func (g *gateway) handler(requests *telemetry.Requests) http.Handler {
 	}
 	route("/orders", "GET, HEAD, POST", g.order, http.MethodGet, http.MethodPost)
 	route("/orders/{id}", "GET, HEAD", g.order, http.MethodGet)
+	route("/orders/{id}/cancel", "POST", g.order, http.MethodPost)
 	route("/stock/{sku}", "GET, HEAD", g.inventory, http.MethodGet)
 	mux.Handle("GET /openapi.json", requests.Route("GET /openapi.json", http.HandlerFunc(describe)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		endpoint.NewProblem(http.StatusNotFound, "route", "try POST /orders, GET /orders/{id} or GET /stock/{sku}").Write(w)
+		endpoint.NewProblem(http.StatusNotFound, "route", "try POST /orders, GET /orders/{id}, POST /orders/{id}/cancel or GET /stock/{sku}").Write(w)
 	})
 	return mux
 }

@@ -18,6 +18,7 @@ type Config struct {
 	Database    string            `json:"database"`     // file, shared by all replicas
 	Partitions  int               `json:"partitions"`   // of each topic
 	Work        time.Duration     `json:"work"`         // nanoseconds that one order costs, beside the database
+	Concurrency int               `json:"concurrency"`  // batches worked on at a time, none two with the same order; 0: one
 	Inbox       bool              `json:"inbox"`        // off: a redelivered order takes its stock again
 	SKUs        int               `json:"skus"`         // articles in stock, "sku-0001" onwards
 	Stock       int64             `json:"stock"`        // units of each, at the first start only
@@ -43,6 +44,7 @@ func (c Config) Validate() error {
 	problems.Need(c.Work >= 0, "work is negative: %s", c.Work)
 	problems.Need(c.SKUs > 0, "skus is not positive: %d", c.SKUs)
 	problems.Need(c.Stock >= 0, "stock is negative: %d", c.Stock)
+	problems.Need(c.Concurrency >= 0, "concurrency is negative: %d", c.Concurrency)
 	problems.Need(c.Grace > 0, "grace is not positive: %s", c.Grace)
 	problems = append(problems, c.Tracing.Validate()) // nil does not count
 	return problems.Err()

@@ -43,7 +43,7 @@ func (c *clerk) handle(ctx context.Context, batch []bus.Message) (err error) {
 		switch e.Type {
 		case events.OrderCreated:
 			orders++
-		case events.PaymentCaptured, events.PaymentDeclined:
+		case events.PaymentCaptured, events.PaymentDeclined, events.PaymentRefunded:
 		default:
 			ignored++
 			continue
@@ -56,8 +56,8 @@ func (c *clerk) handle(ctx context.Context, batch []bus.Message) (err error) {
 	}
 	var out tally
 	if len(readable) > 0 {
-		// One sleep for all: a replica does one thing at a time, and the
-		// system's timer is too coarse to sleep for each.
+		// One sleep for all: whoever works on a batch does one thing at a
+		// time, and the system's timer is too coarse to sleep for each.
 		if err := pause(ctx, time.Duration(orders)*c.work); err != nil {
 			return err
 		}
@@ -66,7 +66,7 @@ func (c *clerk) handle(ctx context.Context, batch []bus.Message) (err error) {
 		}
 	}
 	for outcome, n := range map[string]int{
-		"reserved": out.reserved, "rejected": out.rejected, "sold": out.sold, "released": out.released, "repeated": out.repeated,
+		"reserved": out.reserved, "rejected": out.rejected, "sold": out.sold, "released": out.released, "returned": out.returned, "repeated": out.repeated,
 		"ignored": ignored, "unreadable": unreadable,
 	} {
 		c.metrics.orders.WithLabelValues(outcome).Add(float64(n))

@@ -12,7 +12,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		orders: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ordbench_inventory_orders_total",
-			Help: "Orders consumed: reserved, rejected, sold, released, repeated, ignored, unreadable, retried or dead.",
+			Help: "Orders consumed: reserved, rejected, sold, released, returned, repeated, ignored, unreadable, retried or dead.",
 		}, []string{"outcome"}),
 		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "ordbench_inventory_batch_duration_seconds",

@@ -102,7 +102,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return bus.Consume(ctx, bus.ConsumerConfig{
 			Brokers: cfg.Brokers, Group: events.InventoryGroup, Member: cfg.Replica,
 			Topics:   []string{events.OrdersTopic, events.PaymentTopic},
-			MaxBatch: maxBatch, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Points: consumerPoints, Hasty: !cfg.Backoff, Aside: aside, Log: log,
+			MaxBatch: maxBatch, Concurrency: cfg.Concurrency, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Points: consumerPoints, Hasty: !cfg.Backoff, Aside: aside, Log: log,
 			OnReady: func() {
 				ready.Reached("partitions")
 				log.Info("ready", "listen", cfg.Listen)

@@ -99,6 +99,9 @@ func (s shelf) sell(item events.Item) { s[item.SKU].change(0, -item.Quantity, it
 
 func (s shelf) release(item events.Item) { s[item.SKU].change(-item.Quantity, -item.Quantity, 0) }
 
+// back returns what was sold. It adds up with the sale in any order.
+func (s shelf) back(item events.Item) { s[item.SKU].change(-item.Quantity, 0, -item.Quantity) }
+
 func (p *place) change(taken, reserved, sold int64) {
 	if p == nil {
 		return // an article that does not exist was never reserved

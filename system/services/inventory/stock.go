@@ -50,6 +50,7 @@ const (
 	reject  = "reject" // quantity 0: nothing was kept
 	sell    = "sell"
 	release = "release"
+	back    = "return" // of what was sold
 )
 
 var errNoSuchSKU = errors.New("no such article")
@@ -128,14 +129,15 @@ func (s *stock) find(ctx context.Context, sku string) (article, error) {
 
 // tally counts what became of a batch of events.
 type tally struct {
-	reserved, rejected, sold, released, repeated int
-	direct                                       bool
-	answer                                       []byte // what came of the last order, where it is told directly
+	reserved, rejected, sold, released, returned, repeated int
+
+	direct bool
+	answer []byte // what came of the last order, where it is told directly
 }
 
 // apply does what each event asks for, all in one transaction: a new order
 // has its stock reserved or is rejected, and the answer is promised; what is
-// paid for is sold, and what is not goes back. It is safe to call again with
+// paid for is sold, what is not goes back, and so does what is refunded. It is safe to call again with
 // the same events after an error. Without an inbox an event that comes again
 // takes effect again.
 func (s *stock) apply(ctx context.Context, batch []events.Event, now time.Time) (tally, error) {
@@ -178,7 +180,7 @@ func (s *stock) apply(ctx context.Context, batch []events.Event, now time.Time) 
 
 // pass passes a failpoint, and another if something was compensated.
 func (out *tally) pass(ctx context.Context, always, compensated *failpoint.Point) error {
-	if err := always.Hit(ctx); err != nil || out.released == 0 {
+	if err := always.Hit(ctx); err != nil || out.released+out.returned == 0 {
 		return err
 	}
 	return compensated.Hit(ctx)
@@ -193,6 +195,9 @@ func (out *tally) apply(tx *store.Tx, shelf shelf, e events.Event, now time.Time
 	case events.PaymentDeclined:
 		out.released++
 		return settle(tx, e, release, shelf.release, now)
+	case events.PaymentRefunded:
+		out.returned++
+		return settle(tx, e, back, shelf.back, now)
 	}
 	lack, err := take(tx, shelf, e, now)
 	if err != nil {

@@ -182,6 +182,23 @@ func TestABatchIsDecidedOrderByOrder(t *testing.T) {
 			[]string{"inventory.reserved a"},
 			[]int64{6, 5, 5},
 		},
+		"what is refunded comes back, for whoever comes next": {
+			true,
+			[][]bus.Message{
+				{order(t, "a", units(1, 5))}, {paid(t, "a", "captured", units(1, 5))},
+				{paid(t, "a", "refunded", units(1, 5)), order(t, "b", units(1, 4))}, {paid(t, "a", "refunded", units(1, 5))},
+			},
+			[]string{"a reserve sku-0001 5", "a sell sku-0001 5", "a return sku-0001 5", "b reserve sku-0001 4"},
+			[]string{"inventory.reserved a", "inventory.reserved b"},
+			[]int64{1, 5, 5},
+		},
+		"a refund that overtakes its sale on the way of a retry comes to the same": {
+			true,
+			[][]bus.Message{{order(t, "a", units(1, 2))}, {paid(t, "a", "refunded", units(1, 2))}, {paid(t, "a", "captured", units(1, 2))}},
+			[]string{"a reserve sku-0001 2", "a return sku-0001 2", "a sell sku-0001 2"},
+			[]string{"inventory.reserved a"},
+			[]int64{5, 5, 5},
+		},
 		"with the inbox a redelivery changes nothing": {
 			true,
 			[][]bus.Message{{order(t, "a", units(1, 1))}, {order(t, "a", units(1, 1)), order(t, "a", units(1, 1))}},

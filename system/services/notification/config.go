@@ -17,6 +17,7 @@ type Config struct {
 	Brokers     []string          `json:"brokers"`      // host:port each
 	Database    string            `json:"database"`     // file, shared by all replicas
 	Partitions  int               `json:"partitions"`   // of each topic
+	Concurrency int               `json:"concurrency"`  // batches worked on at a time, none two with the same order; 0: one
 	Inbox       bool              `json:"inbox"`        // off: a redelivered event is told again
 	DeadLetters bool              `json:"dead_letters"` // off: a message that fails holds up its partition
 	Backoff     bool              `json:"backoff"`      // off: what fails is tried again without a pause
@@ -36,6 +37,7 @@ func (c Config) Validate() error {
 	problems.Address("broker", bus.Advertised(c.Brokers)...)
 	problems.Need(c.Database != "", "database is missing")
 	problems.Need(c.Partitions > 0, "partitions is not positive: %d", c.Partitions)
+	problems.Need(c.Concurrency >= 0, "concurrency is negative: %d", c.Concurrency)
 	problems.Need(c.Grace > 0, "grace is not positive: %s", c.Grace)
 	problems = append(problems, c.Tracing.Validate()) // nil does not count
 	return problems.Err()

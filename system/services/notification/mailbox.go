@@ -30,12 +30,13 @@ const (
 	selectNotifications = `SELECT kind, user_id, at FROM notifications WHERE order_id = ? ORDER BY id`
 )
 
-// kinds of notifications, by the event that brings an order to its end. Of
-// what lies on the way there customers are not told.
+// kinds of notifications, by the event that brings an order to its end or
+// undoes that. Of what lies on the way there customers are not told.
 var kinds = map[string]string{
 	events.PaymentCaptured:   "confirmed",
 	events.InventoryRejected: "rejected",
 	events.PaymentDeclined:   "cancelled",
+	events.PaymentRefunded:   "refunded",
 }
 
 // mailbox is the notification database.

@@ -13,7 +13,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ordbench_notification_sent_total",
-			Help: "Notifications sent: confirmed, rejected or cancelled.",
+			Help: "Notifications sent: confirmed, rejected, cancelled or refunded.",
 		}, []string{"kind"}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ordbench_notification_events_total",

@@ -88,7 +88,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return bus.Consume(ctx, bus.ConsumerConfig{
 			Brokers: cfg.Brokers, Group: events.NotificationGroup, Member: cfg.Replica,
 			Topics:   []string{events.InventoryTopic, events.PaymentTopic},
-			MaxBatch: maxBatch, Pace: pace, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Points: consumerPoints, Hasty: !cfg.Backoff, Aside: aside, Log: log,
+			MaxBatch: maxBatch, Concurrency: cfg.Concurrency, Pace: pace, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Points: consumerPoints, Hasty: !cfg.Backoff, Aside: aside, Log: log,
 			OnReady: func() {
 				ready.Reached("partitions")
 				log.Info("ready", "listen", cfg.Listen)

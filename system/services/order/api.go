@@ -15,7 +15,11 @@ import (
 
 // api answers HTTP:
 //
-//	POST /orders       202 with order_id and Location; needs an Idempotency-Key
+//	POST /orders       202 with order_id and Location; needs an Idempotency-Key:
+//	                   known, the same answer again, or 422 if it stands for
+//	                   another order; 409 while its first request is in flight
+//	POST /orders/{id}/cancel  202, and its money and stock come back; 409 if it
+//	                   was rejected
 //	GET  /orders/{id}  200 with the order
 //	GET  /orders       200 with a customer's orders, a page at a time: user_id, cursor, limit
 //
@@ -39,9 +43,17 @@ func (a *api) handler(requests *telemetry.Requests) http.Handler {
 	route("GET /orders", a.list)
 	route("GET /orders/{id}", a.find)
 	route("/orders", endpoint.OnlyAllow("GET, HEAD, POST"))
+	cancel := a.cancel
+	if a.inline != nil { // in line nobody would give the money back
+		cancel = func(w http.ResponseWriter, _ *http.Request) {
+			endpoint.NewProblem(http.StatusNotFound, "no-cancelling", "orders cannot be cancelled where services call each other in line").Write(w)
+		}
+	}
+	route("POST /orders/{id}/cancel", cancel)
+	route("/orders/{id}/cancel", endpoint.OnlyAllow("POST"))
 	route("/orders/{id}", endpoint.OnlyAllow("GET, HEAD"))
 	route("/", func(w http.ResponseWriter, _ *http.Request) {
-		endpoint.NewProblem(http.StatusNotFound, "not-found", "there are POST /orders and GET /orders/{id}").Write(w)
+		endpoint.NewProblem(http.StatusNotFound, "not-found", "there are POST /orders, GET /orders/{id} and POST /orders/{id}/cancel").Write(w)
 	})
 	return mux
 }
@@ -67,6 +79,12 @@ func (a *api) place(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, errNotYours)
 		return
 	}
+	release, err := a.book.claim(key)
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	defer release()
 	placed, err := a.book.place(r.Context(), req, key, lever.Now())
 	if err != nil {
 		a.refuse(w, r, err)
@@ -76,6 +94,11 @@ func (a *api) place(w http.ResponseWriter, r *http.Request) {
 	if placed.replayed {
 		a.metrics.replayed.Inc()
 		w.Header().Set("Idempotency-Replayed", "true")
+		if a.inline != nil && placed.status != Pending { // as at first: with its end
+			w.Header().Set("Location", "/orders/"+placed.id)
+			endpoint.WriteJSON(w, http.StatusCreated, accepted{ID: placed.id, Status: placed.status})
+			return
+		}
 	} else {
 		a.metrics.placed.Inc()
 		if a.publish != nil {
@@ -130,10 +153,17 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		endpoint.NewProblem(http.StatusRequestEntityTooLarge, "too-large", err.Error()).Write(w)
 	case errors.Is(err, errOtherPayload):
 		endpoint.NewProblem(http.StatusUnprocessableEntity, "idempotency-key", errOtherPayload.Error()).Write(w)
+	case errors.Is(err, errInFlight):
+		// Not X-Refused-By: the request in flight may make the order.
+		a.metrics.inFlight.Inc()
+		w.Header().Set("Retry-After", "1")
+		endpoint.NewProblem(http.StatusConflict, "in-flight", errInFlight.Error()).Write(w)
+	case errors.Is(err, errTooLate):
+		endpoint.NewProblem(http.StatusConflict, "too-late", errTooLate.Error()).Write(w)
 	case errors.Is(err, errNotYours):
 		endpoint.NewProblem(http.StatusForbidden, "not-yours", errNotYours.Error()).Write(w)
 	case errors.Is(err, errNoSuchOrder):
-		endpoint.NewProblem(http.StatusNotFound, "not-found", err.Error()).Write(w)
+		endpoint.NewProblem(http.StatusNotFound, "not-found", errNoSuchOrder.Error()).Write(w)
 	case errors.Is(err, context.DeadlineExceeded):
 		// The book gives up only what it has not begun.
 		w.Header().Set("X-Refused-By", "deadline")

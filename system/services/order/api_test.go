@@ -23,7 +23,7 @@ import (
 // newAPI is the API over an empty book, with outbox and inbox unless off.
 func newAPI(t testing.TB, adjust func(*Config)) (*api, http.Handler) {
 	t.Helper()
-	cfg := Config{Database: filepath.Join(t.TempDir(), "orders.db"), Outbox: true, Inbox: true}
+	cfg := Config{Database: filepath.Join(t.TempDir(), "orders.db"), Outbox: true, Inbox: true, Idempotency: true}
 	if adjust != nil {
 		adjust(&cfg)
 	}

@@ -32,14 +32,19 @@ var schema = append([]string{
 	)`,
 	`CREATE INDEX IF NOT EXISTS orders_pending ON orders (id) WHERE status = 'PENDING'`,
 	`CREATE INDEX IF NOT EXISTS orders_customer ON orders (user_id, id)`,
+	// What the client sent as its key, where keys are not looked at: then
+	// idempotency_key is the order's own id. NULL where they are.
+	`ALTER TABLE orders ADD COLUMN unused_key TEXT`,
+	// When its customer cancelled it; NULL if he did not.
+	`ALTER TABLE orders ADD COLUMN cancelled_at BIGINT`,
 }, decisionSchema...)
 
 const (
 	insertOrder = `INSERT INTO orders
-		(id, idempotency_key, fingerprint, user_id, total_cents, items, status, version, created_at, updated_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?)
+		(id, idempotency_key, unused_key, fingerprint, user_id, total_cents, items, status, version, created_at, updated_at)
+		SELECT ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ? WHERE claimed(?)
 		ON CONFLICT (idempotency_key) DO NOTHING`
-	selectByKey = `SELECT id, fingerprint FROM orders WHERE idempotency_key = ?`
+	selectByKey = `SELECT id, fingerprint, status FROM orders WHERE idempotency_key = ?`
 	selectByID  = `SELECT user_id, total_cents, items, status, version, created_at, updated_at FROM orders WHERE id = ?`
 	// The guard on the old status is the machine: whatever is delivered late
 	// or twice finds the order at its end.
@@ -52,6 +57,7 @@ const (
 // Errors of the book that are the client's business.
 var (
 	errOtherPayload = errors.New("the Idempotency-Key was used for another order")
+	errInFlight     = errors.New("a request with this Idempotency-Key is in flight: repeat it later for its answer")
 	errNoSuchOrder  = errors.New("no such order")
 	errNotYours     = errors.New("user_id is not the subject of the token")
 )
@@ -61,6 +67,8 @@ type book struct {
 	db     *store.DB
 	outbox bool // the event is written with the order, for the relay to publish
 	inbox  bool // an event is applied only once
+	// idempotent: a key stands for one order, however often it comes.
+	idempotent bool
 }
 
 // openBook opens the database, creating what is missing.
@@ -72,12 +80,13 @@ func openBook(ctx context.Context, cfg Config) (*book, error) {
 	if err := db.Migrate(ctx, schema...); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &book{db: db, outbox: cfg.Outbox, inbox: cfg.Inbox}, nil
+	return &book{db: db, outbox: cfg.Outbox, inbox: cfg.Inbox, idempotent: cfg.Idempotency}, nil
 }
 
 // receipt is what became of a request.
 type receipt struct {
 	id       string
+	status   Status        // PENDING if it is new
 	replayed bool          // the key was known: the order was placed before
 	event    store.Message // order.created, for who has no outbox; empty if replayed
 }
@@ -90,9 +99,23 @@ const (
 	askLimit = time.Second
 )
 
+// claim takes a key for the request that came first with it, until that is
+// answered. Without idempotency every request has its own.
+func (b *book) claim(key string) (release func(), err error) {
+	if !b.idempotent {
+		return func() {}, nil
+	}
+	release, mine, err := b.db.Claim("order " + key)
+	if err == nil && !mine {
+		err = errInFlight
+	}
+	return release, err
+}
+
 // place writes the order in one transaction, with its event if the outbox is
 // on, and returns when both are on disk. A key that is known gives back the
-// order it stands for; with another request behind it, errOtherPayload.
+// order it stands for; with another request behind it, errOtherPayload. The
+// caller has claimed the key; that of another replica is errInFlight.
 func (b *book) place(ctx context.Context, r request, key string, now time.Time) (receipt, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -108,11 +131,15 @@ func (b *book) place(ctx context.Context, r request, key string, now time.Time) 
 		return receipt{}, fmt.Errorf("write items: %w", err)
 	}
 	print, micros := r.fingerprint(items), now.UnixMicro()
+	unused := sql.NullString{String: key, Valid: !b.idempotent}
+	if !b.idempotent {
+		key = id.String() // nobody comes with it again but who asks again below
+	}
 
 	var out receipt
 	write := func(tx *store.Tx) error {
-		out = receipt{id: event.Key, event: event}
-		res, err := tx.Exec(insertOrder, out.id, key, print, r.userID, int64(r.total), string(items), string(Pending), micros, micros)
+		out = receipt{id: event.Key, status: Pending, event: event}
+		res, err := tx.Exec(insertOrder, out.id, key, unused, print, r.userID, int64(r.total), string(items), string(Pending), micros, micros, key)
 		if err != nil {
 			return err
 		}
@@ -128,7 +155,9 @@ func (b *book) place(ctx context.Context, r request, key string, now time.Time) 
 		}
 		out = receipt{replayed: true}
 		var first string
-		if err := tx.QueryRow(selectByKey, key).Scan(&out.id, &first); err != nil {
+		if err := tx.QueryRow(selectByKey, key).Scan(&out.id, &first, &out.status); errors.Is(err, sql.ErrNoRows) {
+			return errInFlight
+		} else if err != nil {
 			return err
 		}
 		if first != print {
@@ -146,7 +175,7 @@ func (b *book) place(ctx context.Context, r request, key string, now time.Time) 
 			return receipt{}, fmt.Errorf("place order: %w", err)
 		}
 		again := b.db.Write(ctx, write)
-		if again == nil || errors.Is(again, errOtherPayload) {
+		if again == nil || errors.Is(again, errOtherPayload) || errors.Is(again, errInFlight) {
 			err = again
 		}
 	}

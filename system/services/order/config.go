@@ -19,6 +19,7 @@ type Config struct {
 	Partitions  int               `json:"partitions"`   // of each topic
 	Outbox      bool              `json:"outbox"`       // off: events are sent after the commit, from memory
 	Inbox       bool              `json:"inbox"`        // off: only the status machine stops a repeated event
+	Idempotency bool              `json:"idempotency"`  // off: a request that is repeated makes another order
 	StuckAfter  time.Duration     `json:"stuck_after"`  // nanoseconds until an order that waits is parked; 0: never
 	DeadLetters bool              `json:"dead_letters"` // off: a message that fails holds up its partition
 	Backoff     bool              `json:"backoff"`      // off: what fails is tried again without a pause

@@ -12,9 +12,11 @@ var (
 	beforeApplied = failpoint.At("order.consume.before-commit")
 	afterApplied  = failpoint.At("order.consume.after-commit")
 
-	beforeDecision = failpoint.At("order.2pc.before-decision")
-	afterDecision  = failpoint.At("order.2pc.after-decision")
-	beforeSettled  = failpoint.At("order.2pc.before-settled")
+	beforeDecision  = failpoint.At("order.2pc.before-decision")
+	afterDecision   = failpoint.At("order.2pc.after-decision")
+	beforeSettled   = failpoint.At("order.2pc.before-settled")
+	beforeCancelled = failpoint.At("order.cancel.before-commit")
+	afterCancelled  = failpoint.At("order.cancel.after-commit")
 
 	asidePoints    = bus.AsidePointsOf("order")
 	consumerPoints = bus.ConsumerPointsOf("order")

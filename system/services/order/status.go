@@ -10,9 +10,9 @@ type Status string
 const (
 	Pending   Status = "PENDING"   // accepted; its stock and its payment are under way
 	Parked    Status = "PARKED"    // it has waited too long or failed too often, and is out of the way; an answer still ends it
-	Confirmed Status = "CONFIRMED" // paid
+	Confirmed Status = "CONFIRMED" // paid; its customer may still cancel it
 	Rejected  Status = "REJECTED"  // its stock was not there
-	Cancelled Status = "CANCELLED" // its payment was declined, and its stock went back
+	Cancelled Status = "CANCELLED" // its payment was declined or its customer cancelled it, and stock and money went back
 )
 
 // ends is the whole machine, by the type of the event: it ends an order that

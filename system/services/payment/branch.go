@@ -24,7 +24,7 @@ type branch struct {
 // Prepare has the money held, and promises both sides of its transaction in
 // the ledger. A refusal of the provider is final, and written down.
 func (b *branch) Prepare(ctx context.Context, o events.Event) (direct.Vote, error) {
-	outcomes, err := b.cashier.charge(ctx, []events.Event{o})
+	outcomes, err := b.cashier.charge(ctx, []events.Event{o}, nil)
 	if err == nil {
 		err = afterAuthorise.Hit(ctx)
 	}

@@ -26,7 +26,35 @@ type counter interface{ Add(float64) }
 // what the provider has never seen is charged again, under the same key. What
 // is charged blindly again, with a new key, is what customers find twice on
 // their bill.
-func (c *cashier) charge(ctx context.Context, orders []events.Event) ([]outcome, error) {
+//
+// The key of an order that is off is made void: what the provider has not
+// seen under it by then it never will, and the outcome is calledOff.
+func (c *cashier) charge(ctx context.Context, orders []events.Event, off map[string]bool) ([]outcome, error) {
+	outcomes, err := c.settle(ctx, orders, func(o events.Event) purpose {
+		if off[o.OrderID] {
+			return void
+		}
+		if c.hold {
+			return setAside
+		}
+		return pay
+	})
+	for i := range outcomes {
+		if outcomes[i] == declined && off[orders[i].OrderID] {
+			outcomes[i] = calledOff
+		}
+	}
+	return outcomes, err
+}
+
+// refund gives back what was charged for orders. Like charge it comes back
+// only with certainty.
+func (c *cashier) refund(ctx context.Context, orders []events.Event) error {
+	_, err := c.settle(ctx, orders, func(events.Event) purpose { return giveBack })
+	return err
+}
+
+func (c *cashier) settle(ctx context.Context, orders []events.Event, why func(events.Event) purpose) ([]outcome, error) {
 	charges := make([]charge, len(orders))
 	open := make([]int, len(orders)) // those without a certain outcome
 	for i, o := range orders {
@@ -34,7 +62,11 @@ func (c *cashier) charge(ctx context.Context, orders []events.Event) ([]outcome,
 		if err != nil {
 			return nil, err
 		}
-		charges[i] = charge{key: key, orderID: o.OrderID, userID: o.UserID, amount: o.Total, hold: c.hold}
+		what := why(o)
+		if what == giveBack {
+			key += refundSuffix
+		}
+		charges[i] = charge{key: key, purpose: what, orderID: o.OrderID, userID: o.UserID, amount: o.Total}
 		open[i] = i
 	}
 	outcomes := make([]outcome, len(orders))
@@ -70,6 +102,9 @@ func (c *cashier) charge(ctx context.Context, orders []events.Event) ([]outcome,
 	}
 	return outcomes, nil
 }
+
+// refundSuffix makes the key of a charge that of its refund.
+const refundSuffix = "/refund"
 
 // key is what the provider knows the charge by: the order, whoever asks and
 // however often. Without an inbox nothing remembers that an order was seen,

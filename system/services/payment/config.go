@@ -11,13 +11,14 @@ import (
 
 // Config says how one replica of the payment service runs.
 type Config struct {
-	Replica     string            `json:"replica"`    // "payment-0"
-	Listen      string            `json:"listen"`     // host:port of the API
-	Admin       string            `json:"admin"`      // host:port of health, readiness and metrics
-	Brokers     []string          `json:"brokers"`    // host:port each
-	Database    string            `json:"database"`   // file, shared by all replicas
-	Partitions  int               `json:"partitions"` // of each topic
-	Inbox       bool              `json:"inbox"`      // off: a redelivered order is charged again
+	Replica     string            `json:"replica"`     // "payment-0"
+	Listen      string            `json:"listen"`      // host:port of the API
+	Admin       string            `json:"admin"`       // host:port of health, readiness and metrics
+	Brokers     []string          `json:"brokers"`     // host:port each
+	Database    string            `json:"database"`    // file, shared by all replicas
+	Partitions  int               `json:"partitions"`  // of each topic
+	Concurrency int               `json:"concurrency"` // batches worked on at a time, none two with the same order; 0: one
+	Inbox       bool              `json:"inbox"`       // off: a redelivered order is charged again
 	Provider    ProviderConfig    `json:"provider"`
 	DeadLetters bool              `json:"dead_letters"` // off: a message that fails holds up its partition
 	Backoff     bool              `json:"backoff"`      // off: what fails is tried again without a pause
@@ -49,6 +50,7 @@ func (c Config) Validate() error {
 	problems.Need(c.Provider.Work >= 0, "work is negative: %s", c.Provider.Work)
 	problems.Need(c.Provider.Decline >= 0 && c.Provider.Decline <= 1, "decline is no share: %g", c.Provider.Decline)
 	problems.Need(c.Provider.Timeout >= 0 && c.Provider.Timeout <= 1, "timeout is no share: %g", c.Provider.Timeout)
+	problems.Need(c.Concurrency >= 0, "concurrency is negative: %d", c.Concurrency)
 	problems.Need(c.Grace > 0, "grace is not positive: %s", c.Grace)
 	problems = append(problems, c.Tracing.Validate()) // nil does not count
 	return problems.Err()

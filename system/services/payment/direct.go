@@ -20,7 +20,7 @@ func (c *desk) handle(ctx context.Context, e events.Event) ([]byte, error) {
 		return nil, fmt.Errorf("%s is not for the payment", e.Type)
 	}
 	orders := []events.Event{e}
-	outcomes, err := c.cashier.charge(ctx, orders)
+	outcomes, err := c.cashier.charge(ctx, orders, nil)
 	if err != nil {
 		return nil, err
 	}

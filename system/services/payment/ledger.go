@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,7 +16,7 @@ import (
 // schema of the payment database, beside the store's outbox and inbox.
 // Payments and entries are only ever added, and nothing forbids a second one
 // for the same order: what happened twice has to stand there twice.
-var schema = append([]string{
+var schema = slices.Concat([]string{
 	`CREATE TABLE IF NOT EXISTS payments (
 		id           INTEGER PRIMARY KEY AUTOINCREMENT,
 		order_id     TEXT NOT NULL,
@@ -33,7 +34,7 @@ var schema = append([]string{
 		amount_cents   BIGINT NOT NULL,
 		at             BIGINT NOT NULL
 	)`,
-}, providerSchema...)
+}, providerSchema, cancellationSchema)
 
 const (
 	insertPayment  = `INSERT INTO payments (order_id, event_id, outcome, amount_cents, at) VALUES (?, ?, ?, ?, ?)`
@@ -50,8 +51,11 @@ const (
 	salesAccount    = "sales"    // what we have earned
 )
 
-// declinedReason is for people.
-const declinedReason = "the provider declined the charge"
+// Reasons of a decline, for people.
+const (
+	declinedReason  = "the provider declined the charge"
+	cancelledReason = "the order was cancelled before it was charged"
+)
 
 // ledger is the payment database.
 type ledger struct {
@@ -77,7 +81,9 @@ func openLedger(ctx context.Context, cfg Config) (*ledger, error) {
 // tally counts what became of a batch of orders.
 type tally struct {
 	captured, declined, repeated int
-	answer                       []byte // what came of the last order, where it is told directly
+
+	cancelled map[string]bool // orders of the batch
+	answer    []byte          // what came of the last order, where it is told directly
 }
 
 // record writes down what became of each order's money and promises to
@@ -87,12 +93,19 @@ func (l *ledger) record(ctx context.Context, orders []events.Event, outcomes []o
 	var out tally
 	err := l.db.Write(ctx, func(tx *store.Tx) error {
 		out = tally{}
+		if err := tx.Share(cancelling); err != nil {
+			return err
+		}
 		var first []bool
 		if l.inbox {
 			var err error
 			if first, err = tx.FirstTimes(events.PaymentGroup, events.IDs(orders)); err != nil {
 				return err
 			}
+		}
+		var err error
+		if out.cancelled, err = cancelled(func(q string, args ...any) (rows, error) { return tx.Query(q, args...) }, orders); err != nil {
+			return err
 		}
 		for i, o := range orders {
 			if l.inbox && !first[i] {
@@ -137,8 +150,12 @@ func (l *ledger) enter(tx *store.Tx, o events.Event, what outcome, now time.Time
 		Timestamp: events.At(now),
 		Items:     o.Items,
 	}
-	if what == declined {
+	switch what {
+	case declined:
 		e.Type, e.Reason = events.PaymentDeclined, declinedReason
+	case calledOff:
+		what = declined
+		e.Type, e.Reason = events.PaymentDeclined, cancelledReason
 	}
 	payload, err := e.Encode()
 	if err != nil {

@@ -13,7 +13,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		orders: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ordbench_payment_orders_total",
-			Help: "Orders consumed: captured, declined, repeated, ignored, unreadable, retried or dead.",
+			Help: "Orders consumed: captured, declined, refunded, repeated, ignored, unreadable, retried or dead.",
 		}, []string{"outcome"}),
 		timeouts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "ordbench_payment_timeouts_total",

@@ -184,7 +184,7 @@ func TestABatchIsChargedOrderByOrder(t *testing.T) {
 func TestAChargeThatWasNotWrittenDownIsNotRepeated(t *testing.T) {
 	c := newClerk(t, true, ProviderConfig{})
 	o := event("a", events.InventoryReserved)
-	if _, err := c.cashier.charge(t.Context(), []events.Event{o}); err != nil {
+	if _, err := c.cashier.charge(t.Context(), []events.Event{o}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.handle(t.Context(), []bus.Message{message(t, o)}); err != nil {
@@ -252,7 +252,7 @@ func TestTimeoutsAreResolvedByAskingUnderTheKey(t *testing.T) {
 			for i := range orders {
 				orders[i] = event(fmt.Sprintf("order-%03d", i), events.InventoryReserved)
 			}
-			outcomes, err := c.cashier.charge(t.Context(), orders)
+			outcomes, err := c.cashier.charge(t.Context(), orders, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,6 +19,8 @@ var (
 	afterOutcome   = failpoint.At("payment.2pc.after-commit")
 	beforeAbort    = failpoint.At("payment.2pc.before-abort")
 	afterVoid      = failpoint.At("payment.2pc.after-void")
+	beforeRefunded = failpoint.At("payment.refund.before-commit")
+	afterRefunded  = failpoint.At("payment.refund.after-commit")
 
 	asidePoints    = bus.AsidePointsOf("payment")
 	consumerPoints = bus.ConsumerPointsOf("payment")

@@ -45,16 +45,29 @@ const (
 	declined outcome = "declined" // it was not, and will not be
 	held     outcome = "held"     // it is set aside for us, to be captured or let go
 	voided   outcome = "voided"   // what was held, or would have been, was let go
+	refunded outcome = "refunded" // it was moved back
 	unheard  outcome = ""         // no answer in time: it may have been either, or never have arrived
+
+	calledOff outcome = "called off" // declined, because the order was cancelled before
 )
 
-// charge is one order's money.
+// purpose is what the provider is asked to do.
+type purpose int
+
+const (
+	pay      purpose = iota
+	setAside         // only hold the money
+	void             // decline, if the key was not seen yet
+	giveBack         // refund, under a key of its own
+)
+
+// charge is one order's money, there or back.
 type charge struct {
 	key     string // one key, one charge, however often it is asked for
+	purpose purpose
 	orderID string
 	userID  string
 	amount  events.Money
-	hold    bool // the money is only set aside
 }
 
 // provider simulates the company that moves the money. It keeps the promise
@@ -137,10 +150,16 @@ func (p *provider) charge(ctx context.Context, charges []charge, round int, now 
 
 // decide is what the provider does with a charge that it has not seen.
 func (p *provider) decide(c charge) outcome {
+	switch c.purpose {
+	case void:
+		return declined
+	case giveBack:
+		return refunded
+	}
 	if p.mood(c, "decline") < p.cfg.Decline || lever.DeclineProvider.Acts() != nil {
 		return declined
 	}
-	if c.hold {
+	if c.purpose == setAside {
 		return held
 	}
 	return captured

@@ -1,5 +1,7 @@
-// Package payment charges for orders whose stock is reserved. Call Run with a
-// Config; it consumes reservations and serves HTTP until its context ends.
+// Package payment charges for orders whose stock is reserved, and refunds what
+// was charged for orders that their customers cancel. Call Run with a Config;
+// it consumes reservations and cancellations and serves HTTP until its context
+// ends.
 //
 // The invariant: an order is charged at most once, because every charge goes
 // out under a key that is the order's own and no answer is taken for granted
@@ -102,8 +104,8 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		}
 		ready.Reached("topics")
 		return bus.Consume(ctx, bus.ConsumerConfig{
-			Brokers: cfg.Brokers, Group: events.PaymentGroup, Member: cfg.Replica, Topics: []string{events.InventoryTopic},
-			MaxBatch: maxBatch, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Points: consumerPoints, Hasty: !cfg.Backoff, Aside: aside, Log: log,
+			Brokers: cfg.Brokers, Group: events.PaymentGroup, Member: cfg.Replica, Topics: []string{events.InventoryTopic, events.CancellationsTopic},
+			MaxBatch: maxBatch, Concurrency: cfg.Concurrency, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Points: consumerPoints, Hasty: !cfg.Backoff, Aside: aside, Log: log,
 			OnReady: func() {
 				ready.Reached("partitions")
 				log.Info("ready", "listen", cfg.Listen)
