@@ -40,7 +40,9 @@ func (m *mined) Failpoint(_ context.Context, replica, _ string) (int64, bool, in
 	return 0, true, m.pid, err
 }
 
-func (m *mined) DisarmFailpoint(_ context.Context, replica, _ string) error { return m.answers(replica) }
+func (m *mined) DisarmFailpoint(_ context.Context, replica, _ string) error {
+	return m.answers(replica)
+}
 
 // A crash in the last moment is a crash: whoever looks then finds nobody, and
 // has to wait for the one who comes back.

@@ -82,8 +82,25 @@ func (s *Stack) DisarmFailpoint(ctx context.Context, replica, point string) erro
 		return nil
 	}
 	err := s.Disarm(ctx, replica, point)
-	if _, now, runs := s.running(replica); !runs || now != p {
+	if err == nil {
 		return nil
 	}
-	return err
+	// It may have died of the point just now, and its end is not known yet;
+	// or it is starting and does not listen.
+	soon := time.NewTimer(deathKnown)
+	defer soon.Stop()
+	select {
+	case <-p.Done():
+		return nil
+	case <-soon.C:
+	case <-ctx.Done():
+		return err
+	}
+	if _, _, away := s.AwaitReady(ctx, replica); away != nil {
+		return err
+	}
+	return s.Disarm(ctx, replica, point)
 }
+
+// deathKnown is how long the end of a process may take to be known.
+const deathKnown = time.Second
