@@ -20,7 +20,7 @@ import (
 // 5.5 s, tries in vain at 7.5 s, and closes at 8.7 s.
 func disturbed() *measure {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	at := func(d time.Duration) time.Time { return start.Add(d) }
+	at := start.Add
 	changes := []system.BreakerTransition{
 		{At: at(5500 * time.Millisecond), From: "closed", To: "open"},
 		{At: at(7500 * time.Millisecond), From: "open", To: "half-open"},

@@ -154,11 +154,11 @@ func (d daemon) handler() http.Handler {
 			}
 			http.Error(w, `{"message":"no such image"}`, http.StatusNotFound)
 		}
-		switch {
-		case path == "/_ping":
-		case path == "/version":
+		switch path {
+		case "/_ping":
+		case "/version":
 			fmt.Fprintf(w, `{"Version":"20.10.24","ApiVersion":"1.41","Os":%q,"Arch":"amd64"}`, d.os)
-		case path == "/info":
+		case "/info":
 			fmt.Fprint(w, `{"DockerRootDir":"/nowhere","Driver":"overlay2"}`)
 		default:
 			if image, ok := name("/images/"); ok {

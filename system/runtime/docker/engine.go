@@ -99,7 +99,7 @@ func (e *engine) adopt(ctx context.Context) error {
 	go func() {
 		if os.Getenv("DOCKER_HOST") == "" {
 			_ = os.Setenv("DOCKER_HOST", e.host) // fails only for a malformed name
-			defer os.Unsetenv("DOCKER_HOST")
+			defer func() { _ = os.Unsetenv("DOCKER_HOST") }()
 		}
 		p, err := testcontainers.NewDockerProvider(testcontainers.WithLogger(quiet{}))
 		done <- made{p, err}

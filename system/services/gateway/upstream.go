@@ -198,7 +198,7 @@ func (u *upstream) send(ctx context.Context, c *call) (answer, error) {
 func (u *upstream) order(yield func(*replica) bool) {
 	first, now := int(u.turn.Add(1)), time.Now().UnixMicro()
 	var few [32]*replica // so that those of most systems need no memory of their own
-	order := few[:]
+	var order []*replica
 	if n := len(u.replicas); n <= len(few) {
 		order = few[:n]
 	} else {

@@ -143,7 +143,7 @@ func cancelled(ask query, orders []events.Event) (map[string]bool, error) {
 		if err != nil {
 			return err
 		}
-		defer rows.Close()
+		defer func() { _ = rows.Close() }()
 		for rows.Next() {
 			var id string
 			if err := rows.Scan(&id); err != nil {
@@ -174,7 +174,7 @@ func (l *ledger) due(ctx context.Context, ids []string) ([]events.Event, error) 
 		if err != nil {
 			return err
 		}
-		defer rows.Close()
+		defer func() { _ = rows.Close() }()
 		for rows.Next() {
 			e := events.Event{Type: events.PaymentRefunded}
 			var items string
