@@ -83,6 +83,8 @@ func TestAnAttemptIsRepeatedUnderItsKeyAndIsStillOne(t *testing.T) {
 			if lines != 3*orders || strings.Count(ledger.String(), ",unknown,") != 2*orders {
 				t.Errorf("%d lines in the ledger, want one for each try:\n%s", lines, ledger.String())
 			}
+			desk.mu.Lock()
+			defer desk.mu.Unlock()
 			for key, n := range desk.seen {
 				if n != 3 {
 					t.Errorf("%s came %d times, or with another body", key, n)
