@@ -24,12 +24,12 @@ type Failpoints interface {
 // points are the failpoints of each service, after its name and a dot. A test
 // holds them to those of the services.
 var points = map[string][]string{
-	"order": slices.Concat([]string{"place.before-commit", "place.after-commit", "consume.before-commit", "consume.after-commit"},
-		offsetPoints, asidePoints, relayPoints),
-	"inventory": slices.Concat([]string{"before-commit", "after-commit", "compensation.before-commit", "compensation.after-commit"},
-		offsetPoints, asidePoints, relayPoints),
-	"payment": slices.Concat([]string{"before-charge", "after-charge", "before-commit", "after-commit"},
-		offsetPoints, asidePoints, relayPoints),
+	"order": slices.Concat([]string{"place.before-commit", "place.after-commit", "consume.before-commit", "consume.after-commit", "cancel.before-commit", "cancel.after-commit"},
+		offsetPoints, asidePoints, relayPoints, []string{"2pc.before-decision", "2pc.after-decision", "2pc.before-settled"}),
+	"inventory": slices.Concat([]string{"2pc.before-prepare", "2pc.after-prepare", "2pc.before-commit", "2pc.after-commit", "2pc.before-abort", "2pc.after-abort"},
+		[]string{"before-commit", "after-commit", "compensation.before-commit", "compensation.after-commit"}, offsetPoints, asidePoints, relayPoints),
+	"payment": slices.Concat([]string{"2pc.after-authorise", "2pc.after-prepare", "2pc.before-commit", "2pc.after-capture", "2pc.after-commit", "2pc.before-abort", "2pc.after-void"},
+		[]string{"before-charge", "after-charge", "before-commit", "after-commit", "refund.before-commit", "refund.after-commit"}, offsetPoints, asidePoints, relayPoints),
 	"notification": slices.Concat([]string{"before-commit", "after-commit"}, offsetPoints, asidePoints),
 }
 
