@@ -22,7 +22,7 @@ test: ## run every test
 # One package after the other: many of them boot stacks of their own, and two
 # at once are late for each other on a small machine.
 check: build vet lint ## what every change must pass: build, vet, lint, import rules, tests with the race detector
-	$(GO) build -race ./...
+	$(GO) list -race -test -deps -export ./... >/dev/null
 	$(GO) test -race -p 1 -timeout 15m ./...
 
 vet: ## go vet

@@ -272,7 +272,7 @@ func TestObserve(t *testing.T) {
 		}
 	}
 	if want := []string{
-		"inventory of orders", "inventory of payment", "payment of inventory", "order of inventory", "order of payment",
+		"inventory of orders", "inventory of payment", "payment of inventory", "payment of cancellations", "order of inventory", "order of payment",
 		"notification of inventory", "notification of payment",
 	}; !slices.Equal(read, want) {
 		t.Errorf("the lag is that of %q, want %q", read, want)

@@ -73,6 +73,7 @@ func TestStalledServerIsSeenAsTheOpenLoopSeesIt(t *testing.T) {
 		}
 		for _, conns := range []int{spare, 16} {
 			t.Run(fmt.Sprint(name, " over ", conns, " connections"), func(t *testing.T) {
+				t.Parallel()
 				eachSynthetic(t, func(t *testing.T, open engine) {
 					s := stall{from: 11 * time.Second, to: 13 * time.Second, service: time.Millisecond, conns: conns}
 					plan := one(law, length)
