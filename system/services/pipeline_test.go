@@ -393,14 +393,11 @@ func (s *stack) open(t testing.TB, database string) *store.DB {
 	if db := s.books[database]; db != nil {
 		return db
 	}
-	db, err := store.Open(t.Context(), store.Config{Path: database})
+	db, err := store.Open(s.owner.Context(), store.Config{Path: database})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { db.Close() })
-	if s.books == nil {
-		s.books = map[string]*store.DB{}
-	}
+	s.owner.Cleanup(func() { db.Close() })
 	s.books[database] = db
 	return db
 }

@@ -73,6 +73,7 @@ type stack struct {
 	notification  notification.Config
 	separateOrder bool // in a process of its own, which can be killed
 
+	owner testing.TB           // the test that booted it, for as long as which it is there
 	books map[string]*store.DB // that the test has opened, by their paths
 
 	orders, inventories, payments, notifications *replica
@@ -99,7 +100,7 @@ func prepareOn(t testing.TB, kind string) *stack {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	return &stack{
+	return &stack{owner: t, books: map[string]*store.DB{},
 		brokers: c.ListenAddrs(),
 		order: order.Config{
 			Replica: "order-0", Listen: reserve(t), Admin: reserve(t), Brokers: c.ListenAddrs(),
