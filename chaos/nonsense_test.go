@@ -96,7 +96,7 @@ func TestImpossibleCombinationsAreRefused(t *testing.T) {
 	}{
 		{"failpoint", "inventory", Options{"point": "inventory.after-comit"}, `"inventory.after-comit" is no point of inventory (did you mean "inventory.after-commit"?)`},
 		{"failpoint", "inventory", Options{"point": "payment.after-charge"}, `"payment.after-charge" is no point of inventory (it is one of payment)`},
-		{"failpoint", "inventory-0", Options{"point": "NONSENSE"}, `"NONSENSE" is no point of inventory (known: inventory.before-commit, `},
+		{"failpoint", "inventory-0", Options{"point": "NONSENSE"}, `"NONSENSE" is no point of inventory (known: inventory.2pc.before-prepare, `},
 		{"failpoint", "inventory", nil, `failpoint needs point (`},
 		{"failpoint", "inventory", Options{"point": "inventory.after-commit", "wait": "1s"}, `wait is that of a pause, and the action is crash (action pause)`},
 		{"failpoint", "inventory", Options{"point": "inventory.after-commit", "action": "pause", "wait": "0s"}, `a pause of 0s is none`},
