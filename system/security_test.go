@@ -187,7 +187,11 @@ func TestStrangersAreTurnedAway(t *testing.T) {
 		if status := talk(t, stack, "POST /orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+good+"\r\nContent-Length: 30\r\n\r\n{"); status != 408 {
 			t.Errorf("%d after %s, want 408", status, time.Since(began))
 		}
-		onRecord(t, stack, `"reason":"slow"`)
+		onRecord(t, stack, `"reason":"slow"`, "body")
+		if status := talk(t, stack, "POST /orders HTTP/1.1\r\nHost: x\r\nX-Slow: "); status != 408 {
+			t.Errorf("in the header: %d, want 408", status)
+		}
+		onRecord(t, stack, `"reason":"slow"`, "header")
 	})
 	t.Run("a direct call to an internal port", func(t *testing.T) {
 		for _, name := range []string{"order-0", "inventory-0", "payment-0", "notification-0"} {
@@ -310,6 +314,7 @@ func TestNobodyGetsAFreshShareByAForgedAddress(t *testing.T) {
 			t.Errorf("request %d of a stranger: %d, want %d", i+1, status, want)
 		}
 	}
+	onRecord(t, stack, `"reason":"rate-limit"`, `"client":"127.0.0.2"`)
 	for i := range 6 {
 		if status := ask("127.0.0.1", i); status != 404 {
 			t.Errorf("client %d behind a trusted proxy: %d, want 404", i+1, status)

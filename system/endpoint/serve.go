@@ -22,11 +22,17 @@ func NewServer(h http.Handler) *http.Server {
 }
 
 // Serve answers on l with srv until ctx ends, then lets open requests finish
-// for at most grace; what is left is cut off. It closes l and takes
-// srv.ConnState for itself. The error is nil after an orderly end.
+// for at most grace; what is left is cut off. It closes l. The error is nil
+// after an orderly end.
 func Serve(ctx context.Context, l net.Listener, srv *http.Server, grace time.Duration) error {
 	unused := unusedConns{conns: map[net.Conn]bool{}}
-	srv.ConnState = unused.note
+	told := srv.ConnState
+	srv.ConnState = func(c net.Conn, state http.ConnState) {
+		unused.note(c, state)
+		if told != nil {
+			told(c, state)
+		}
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(l) }()
 	select {

@@ -231,7 +231,11 @@ func (g *gateway) admit(w http.ResponseWriter, r *http.Request, client netip.Add
 	h["Ratelimit-Policy"] = g.policy
 	h["Ratelimit"] = []string{`"client";r=` + strconv.Itoa(d.Remaining) + ";t=" + strconv.FormatInt(reset, 10)}
 	if !d.Allowed {
-		g.refuse(w, http.StatusTooManyRequests, byRateLimit, d.RetryAfter, "the client has used up its share")
+		const detail = "the client has used up its share"
+		g.audit.Refused(r.Context(), telemetry.Refusal{
+			Reason: byRateLimit, Status: http.StatusTooManyRequests, Client: client.String(), Method: r.Method, Path: r.URL.Path, Detail: detail,
+		})
+		g.refuse(w, http.StatusTooManyRequests, byRateLimit, d.RetryAfter, detail)
 	}
 	return d.Allowed
 }

@@ -88,15 +88,41 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		wantProblem(t, reply{res.StatusCode, res.Header, body}, 408, "slow")
 	})
 	t.Run("in the header", func(t *testing.T) {
+		res, body := talk(t, e, "POST /orders HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+		wantProblem(t, reply{res.StatusCode, res.Header, body}, 408, "slow")
+	})
+	t.Run("in the header of a second request", func(t *testing.T) {
 		c, err := net.Dial("tcp", strings.TrimPrefix(e.url, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
 		c.SetDeadline(time.Now().Add(20 * time.Second))
-		io.WriteString(c, "POST /orders HTTP/1.1\r\nHost: x\r\nX-Slow: ")
-		if _, err := io.ReadAll(c); err != nil {
-			t.Errorf("%v, want the connection closed", err)
+		answers := bufio.NewReader(c)
+		for i, request := range []string{"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", "GET /nowhere HTTP/1.1\r\nHost"} {
+			io.WriteString(c, request)
+			res, err := http.ReadResponse(answers, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.Copy(io.Discard, res.Body)
+			if want := []int{404, 408}[i]; res.StatusCode != want {
+				t.Errorf("request %d: %s, want %d", i+1, res.Status, want)
+			}
+		}
+		if rest, err := io.ReadAll(answers); len(rest) > 0 || err != nil {
+			t.Errorf("after the 408: %q, %v; want the connection closed", rest, err)
+		}
+	})
+	t.Run("that says nothing", func(t *testing.T) {
+		c, err := net.Dial("tcp", strings.TrimPrefix(e.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(20 * time.Second))
+		if answer, err := io.ReadAll(c); len(answer) > 0 || err != nil {
+			t.Errorf("%q, %v; want the connection closed without an answer", answer, err)
 		}
 	})
 	if n := hits.Load(); n != 0 {

@@ -3,14 +3,23 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"net"
+	"net/http"
+	"os"
 	"strings"
+	"sync/atomic"
+	"time"
 
+	"github.com/ordbench/ordbench/system/endpoint"
 	"github.com/ordbench/ordbench/system/telemetry"
 )
 
 // watched is a listener that puts on record what net/http refuses by itself,
-// before any handler: a header that is too long, or no HTTP at all.
+// before any handler, a header that is too long or no HTTP at all, and that
+// answers 408 to a header that does not end in time, where net/http hangs up
+// without a word.
 type watched struct {
 	net.Listener
 	audit *telemetry.Audit
@@ -18,27 +27,105 @@ type watched struct {
 
 func (l watched) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	if err != nil || l.audit == nil {
-		return c, err
+	if err != nil {
+		return nil, err
 	}
-	return watchedConn{c, l.audit}, nil
+	return &watchedConn{TCPConn: c.(*net.TCPConn), audit: l.audit}, nil
 }
 
+// watch has srv tell the connections of a watched listener where they are.
+func watch(srv *http.Server) {
+	type key struct{}
+	next := srv.Handler
+	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, key{}, c)
+	}
+	srv.ConnState = func(c net.Conn, state http.ConnState) {
+		if state == http.StateIdle {
+			c := c.(*watchedConn)
+			c.begun.Store(false)
+			c.headed.Store(false)
+		}
+	}
+	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Context().Value(key{}).(*watchedConn).headed.Store(true)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// watchedConn is one request at a time. net/http finds the CloseWrite of a TCP
+// connection, by which a client that still sends gets to read why it was
+// refused, where a reset would take the answer from it.
 type watchedConn struct {
-	net.Conn
-	audit *telemetry.Audit
+	*net.TCPConn
+	audit  *telemetry.Audit
+	begun  atomic.Bool // a part of it has come
+	headed atomic.Bool // its header is complete
+	over   atomic.Bool // the last word is said
+}
+
+func (c *watchedConn) Read(b []byte) (int, error) {
+	n, err := c.TCPConn.Read(b)
+	if n > 0 {
+		c.begun.Store(true)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) && c.begun.Load() && !c.headed.Load() {
+		c.tooSlow()
+	}
+	return n, err
+}
+
+// tooSlow answers a request whose header is not complete; net/http ends the
+// connection after that.
+func (c *watchedConn) tooSlow() {
+	const detail = "the header did not arrive in time"
+	var answer response
+	endpoint.NewProblem(http.StatusRequestTimeout, "slow", detail).Write(&answer)
+	c.refused("slow", http.StatusRequestTimeout, detail)
+	_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+	_ = answer.send(c.TCPConn) // a client that is gone misses nothing
+	c.over.Store(true)
 }
 
 // Write looks for the one form in which net/http refuses: no answer of ours
-// is plain text that ends its connection.
-func (c watchedConn) Write(b []byte) (int, error) {
+// is plain text that ends its connection. It has nothing to add to a 408.
+func (c *watchedConn) Write(b []byte) (int, error) {
+	if c.over.Load() {
+		return len(b), nil
+	}
 	const errors = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 	if status, _, found := bytes.Cut(b[:min(len(b), 200)], []byte(errors)); found && bytes.HasPrefix(status, []byte("HTTP/1.1 4")) {
 		text := strings.TrimPrefix(string(status), "HTTP/1.1 ")
-		client, _, _ := net.SplitHostPort(c.RemoteAddr().String())
-		c.audit.Refused(context.Background(), telemetry.Refusal{
-			Reason: "protocol", Status: int(text[0]-'0')*100 + int(text[1]-'0')*10 + int(text[2]-'0'), Client: client, Detail: text,
-		})
+		c.refused("protocol", int(text[0]-'0')*100+int(text[1]-'0')*10+int(text[2]-'0'), text)
 	}
-	return c.Conn.Write(b)
+	return c.TCPConn.Write(b)
+}
+
+func (c *watchedConn) refused(reason string, status int, detail string) {
+	client, _, _ := net.SplitHostPort(c.RemoteAddr().String())
+	c.audit.Refused(context.Background(), telemetry.Refusal{Reason: reason, Status: status, Client: client, Detail: detail})
+}
+
+// response is an answer that no server of net/http is there to write.
+type response struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (r *response) Header() http.Header {
+	if r.header == nil {
+		r.header = http.Header{}
+	}
+	return r.header
+}
+func (r *response) WriteHeader(status int)      { r.status = status }
+func (r *response) Write(b []byte) (int, error) { return r.body.Write(b) }
+
+func (r *response) send(w io.Writer) error {
+	answer := http.Response{
+		StatusCode: r.status, ProtoMajor: 1, ProtoMinor: 1, Header: r.header,
+		ContentLength: int64(r.body.Len()), Body: io.NopCloser(&r.body), Close: true,
+	}
+	return answer.Write(w)
 }

@@ -61,6 +61,7 @@ func run(ctx context.Context, cfg Config, lim limits, log *slog.Logger) error {
 		IdleTimeout:       lim.idle,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
+	watch(srv)
 	log.Info("gateway serves", "listen", api.Addr().String(), "admin", health.Addr().String())
 	err = lifecycle.Service{
 		Front: []lifecycle.Task{func(ctx context.Context) error { return endpoint.Serve(ctx, watched{api, g.audit}, srv, cfg.Grace) }},
