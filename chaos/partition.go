@@ -152,8 +152,13 @@ func bindPartition(e *Engine, s Spec) (act, error) {
 				probing, cancel := context.WithTimeout(ctx, probeWithin)
 				seen, err := proxies[0].Probe(probing, 1)
 				cancel()
-				if err != nil || !seen.Silent && !seen.Refused {
-					return Sight{}, fmt.Errorf("a probe passed %s: %+v, %w", l, seen, err)
+				switch {
+				case err != nil:
+					return Sight{}, fmt.Errorf("%s: %w", l, err)
+				case seen.Reset: // by something else that stands there
+					return Sight{}, nil
+				case !seen.Silent && !seen.Refused:
+					return Sight{}, fmt.Errorf("a probe passed %s in %s", l, seen.Took)
 				}
 			}
 			return saw("probes heard nothing on %s", strings.Join(p.links(), ", ")), nil

@@ -215,8 +215,7 @@ func (e *Engine) look(ctx context.Context, f *fault, place string) {
 		f.unseen = err
 		return
 	}
-	news := s.Detail != "" && s.Detail != f.said[place]
-	if news && (s.Again || !s.Armed && !f.proven[place]) {
+	if s.Detail != "" && (s.Again || !s.Armed && !f.proven[place] && s.Detail != f.said[place]) {
 		f.note(place, s)
 	}
 	if !s.Armed && s.Detail != "" {
