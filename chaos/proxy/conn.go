@@ -75,7 +75,7 @@ func (c *conn) meet(s *standing) time.Time {
 	if !before {
 		since = time.Now()
 		c.met[s] = since
-		if c.id != 0 && !(s.Refuse && s.Direction != Both) { // that is met by what is sent
+		if c.id != 0 && (!s.Refuse || s.Direction == Both) { // that is met by what is sent
 			s.conns.Add(1)
 		}
 	}
