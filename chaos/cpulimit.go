@@ -48,14 +48,21 @@ var cpuLimit = Definition{
 				case throttled == 0:
 					return Sight{Armed: true}, fmt.Errorf("%s never wanted more than %g cores", replica, cores)
 				}
-				return saw("throttled in %d periods of 100 ms", throttled), nil
+				return saw("%s", periods(throttled)), nil
 			},
 			undo: func(ctx context.Context, replica string) (Sight, error) {
-				if err := stack.FreeCPU(ctx, replica); err != nil {
-					return Sight{}, err
+				throttled, _, _ := stack.LimitCPU(ctx, replica, cores) // one that is gone has nothing to tell
+				err := stack.FreeCPU(ctx, replica)
+				s := saw("free again")
+				if throttled > 0 {
+					s.Came = periods(throttled)
 				}
-				return saw("free again"), nil
+				return s, err
 			},
 		}, err
 	},
+}
+
+func periods(throttled int64) string {
+	return fmt.Sprintf("throttled in %d periods of 100 ms", throttled)
 }

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -33,7 +34,9 @@ var crashLoop = Definition{
 			},
 			undo: func(ctx context.Context, replica string) (Sight, error) {
 				loops.end(replica)
-				return witnessed(stack.AwaitReady(ctx, replica))
+				s, err := witnessed(stack.AwaitReady(ctx, replica))
+				s.Came = fmt.Sprintf("killed %d times", loops.count(replica))
+				return s, err
 			},
 		}, err
 	},
@@ -74,7 +77,9 @@ func (l *looping) count(replica string) int {
 
 func (l *looping) end(replica string) {
 	l.mu.Lock()
-	l.stops[replica]()
+	if stop := l.stops[replica]; stop != nil { // it may never have been there
+		stop()
+	}
 	l.mu.Unlock()
 	l.wait.Wait()
 }

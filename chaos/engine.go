@@ -16,18 +16,24 @@ type Targets interface {
 	// Running names the replicas of a component that have a process, paused
 	// or not.
 	Running(component string) []string
+	// Down names those that have none now and are to have one again.
+	Down(component string) []string
+	// Away says why a replica can't be asked anything now: it is "paused",
+	// "down", "held", "starting" or "stopping"; "" where it can.
+	Away(replica string) string
 	// Known tells whether there is such a component or replica.
 	Known(target string) bool
 }
 
 // How long an effect, and what undoes it, may take to be seen; how long
-// Inject waits for what is in place to show its effect; and how often a
-// standing fault is looked after.
+// Inject waits for what is in place to show its effect; how often a standing
+// fault is looked after; and when one is undone again whose replica was away.
 const (
 	proofLimit = 60 * time.Second
 	backLimit  = 60 * time.Second
 	showLimit  = 3 * time.Second
 	lookEvery  = 250 * time.Millisecond
+	againAfter = 50 * time.Millisecond
 )
 
 // Engine injects faults and remembers them. Its owner calls Heal before
@@ -42,20 +48,21 @@ type Engine struct {
 	halted string // why no fault is injected any more
 }
 
-// fault is a record in the making.
+// fault is a record in the making. What is not said to be guarded by
+// something else is guarded by Engine.mu, or does not change.
 type fault struct {
-	record  Record
-	act     act
-	looking sync.Mutex       // held by a look, so that what ends a fault meets none
-	stands  map[string]bool  // places where it stands; guarded by Engine.mu
-	proven  map[string]bool  // places where it has shown its effect; guarded too
-	said    map[string]Sight // what a look has seen last; guarded too
-	unseen  error            // why the last look saw nothing; guarded too
-	last    time.Time        // when the last place was over; guarded too
-	lift    chan struct{}    // closed: end it now
-	lifted  sync.Once
-	shown   chan struct{} // closed: its effect is proven
-	done    chan struct{} // closed: nothing runs in its name any more
+	record Record
+	act    act
+	turns  map[string]*sync.Mutex // by place: held by who looks after it, or ends it there
+	stands map[string]bool        // places where it stands
+	proven map[string]bool        // places where it has shown its effect
+	said   map[string]string      // what was noted last, by place
+	unseen error                  // why the last look saw nothing
+	last   time.Time              // when the last place was over
+	over   context.Context        // ends at its time, or when it is ended
+	end    context.CancelFunc     // ends it now
+	shown  chan struct{}          // closed: its effect is proven
+	done   chan struct{}          // closed: nothing runs in its name any more
 }
 
 // New returns an engine over a system. It writes what it is about to do into
@@ -144,13 +151,17 @@ func (e *Engine) begin(spec Spec, planned time.Time) (*fault, error) {
 	if e.halted != "" {
 		return nil, &UsageError{Field: "fault", Message: "the chaos was ended: " + e.halted}
 	}
-	places, err := e.choose(d, spec, act.places)
+	places, err := e.choose(d, spec, act)
 	if err != nil {
 		return nil, err
 	}
 	f := e.open(spec, planned, places)
 	f.act = act
-	f.record.Endless = act.undo != nil && spec.For() == 0 && act.over == nil
+	if f.record.Endless = act.undo != nil && spec.For() == 0 && act.over == nil; !f.record.Endless {
+		// From now, not from when it is there or that is proven: one that has
+		// to wait for a replica ends with the plan all the same.
+		f.over, f.end = context.WithDeadline(context.Background(), time.Now().Add(spec.For()))
+	}
 	return f, nil
 }
 
@@ -159,13 +170,17 @@ func (e *Engine) open(spec Spec, planned time.Time, places []string) *fault {
 	spec.Name = e.name(spec)
 	f := &fault{
 		record: Record{Spec: spec, Planned: planned, Replicas: places, Proof: []string{}},
+		turns:  map[string]*sync.Mutex{},
 		stands: map[string]bool{},
 		proven: map[string]bool{},
-		said:   map[string]Sight{},
-		lift:   make(chan struct{}),
+		said:   map[string]string{},
 		shown:  make(chan struct{}),
 		done:   make(chan struct{}),
 	}
+	for _, place := range places {
+		f.turns[place] = &sync.Mutex{}
+	}
+	f.over, f.end = context.WithCancel(context.Background())
 	e.faults = append(e.faults, f)
 	return f
 }
@@ -190,14 +205,15 @@ func (s Spec) DefaultName() string {
 
 // choose picks the places that a spec hits, the lowest replicas first. The
 // caller holds the lock.
-func (e *Engine) choose(d Definition, spec Spec, places []string) ([]string, error) {
+func (e *Engine) choose(d Definition, spec Spec, a act) ([]string, error) {
+	places := a.places
 	switch {
 	case places != nil:
 	case d.on != onReplicas:
 		places = []string{spec.Target}
 	default:
 		var err error
-		if places, err = e.replicas(spec); err != nil {
+		if places, err = e.replicas(spec, a.held()); err != nil {
 			return nil, err
 		}
 	}
@@ -214,18 +230,21 @@ func (e *Engine) choose(d Definition, spec Spec, places []string) ([]string, err
 	return places, nil
 }
 
-// replicas picks the replicas that a spec hits.
-func (e *Engine) replicas(spec Spec) ([]string, error) {
+// replicas picks the replicas that a spec hits. A fault that is held in place
+// takes those that are down after those that run: they get it as they come
+// back.
+func (e *Engine) replicas(spec Spec, held bool) ([]string, error) {
 	if !e.system.Known(spec.Target) {
 		return nil, &UsageError{Field: "target", Message: fmt.Sprintf("there is no %s here", spec.Target)}
 	}
 	component, single := spec.component()
-	candidates := slices.Clone(e.system.Running(component))
-	if single {
-		candidates = slices.DeleteFunc(candidates, func(r string) bool { return r != spec.Target })
-	}
+	others := func(r string) bool { return single && r != spec.Target }
+	candidates := slices.DeleteFunc(slices.Clone(e.system.Running(component)), others)
 	if len(candidates) == 0 {
 		return nil, &UsageError{Field: "target", Message: spec.Target + " is not running", Hint: "ordbench status shows what is"}
+	}
+	if held {
+		candidates = append(candidates, slices.DeleteFunc(slices.Clone(e.system.Down(component)), others)...)
 	}
 	paused := e.standingOf("pause")
 	state, hint := "", ""

@@ -92,8 +92,16 @@ var failpoint = Definition{
 	bind: func(e *Engine, s Spec) (act, error) {
 		stack, err := means[Failpoints](e, "failpoints")
 		point, action := s.text("point"), s.text("action")
-		armed := map[string]int{} // pid by replica; the engine's look of a place is one at a time
+		type arming struct {
+			pid   int
+			fired int64 // before it was armed, in that process
+		}
+		armed := map[string]arming{} // by replica
 		arm := func(ctx context.Context, replica string) (Sight, error) {
+			fired, _, in, err := stack.Failpoint(ctx, replica, point)
+			if err != nil {
+				return Sight{}, err
+			}
 			wait := time.Duration(0)
 			if action == "pause" {
 				wait = s.duration("wait")
@@ -103,34 +111,45 @@ var failpoint = Definition{
 			sight.Armed = true
 			e.mu.Lock()
 			defer e.mu.Unlock()
-			armed[replica] = pid
+			armed[replica] = arming{pid, 0}
+			if in == pid {
+				armed[replica] = arming{pid, fired}
+			}
 			return sight, err
 		}
+		see := func(ctx context.Context, replica string) (Sight, error) {
+			fired, stillArmed, pid, err := stack.Failpoint(ctx, replica, point)
+			if err != nil && back(ctx, stack, replica) { // it had just died of it
+				fired, stillArmed, pid, err = stack.Failpoint(ctx, replica, point)
+			}
+			e.mu.Lock()
+			before := armed[replica]
+			e.mu.Unlock()
+			switch {
+			case err != nil:
+				return Sight{Armed: true}, err
+			case action == "crash" && pid != before.pid && before.pid != 0:
+				return saw("pid %d died at %s; pid %d is in its place", before.pid, point, pid), nil
+			case !stillArmed && action != "crash":
+				return Sight{Armed: true, Again: true}, nil
+			case pid == before.pid && fired > before.fired:
+				return saw("%s struck %d times", point, fired-before.fired), nil
+			}
+			return Sight{Armed: true}, fmt.Errorf("nothing passed %s", point)
+		}
 		return act{
-			apply: arm,
+			inside: true,
+			apply:  arm,
 			look: func(ctx context.Context, replica string) (Sight, error) {
-				fired, stillArmed, pid, err := stack.Failpoint(ctx, replica, point)
-				if err != nil && back(ctx, stack, replica) { // it had just died of it
-					fired, stillArmed, pid, err = stack.Failpoint(ctx, replica, point)
+				s, err := see(ctx, replica)
+				if err == nil && s.Again {
+					s, err = arm(ctx, replica)
+					s.Again = true
 				}
-				e.mu.Lock()
-				before := armed[replica]
-				e.mu.Unlock()
-				switch {
-				case err != nil:
-					return Sight{Armed: true}, err
-				case action == "crash" && pid != before:
-					return saw("pid %d died at %s; pid %d is in its place", before, point, pid), nil
-				case !stillArmed && action != "crash":
-					again, err := arm(ctx, replica)
-					again.Again = true
-					return again, err
-				case fired == 0:
-					return Sight{Armed: true}, fmt.Errorf("nothing passed %s", point)
-				}
-				return saw("%s struck %d times", point, fired), nil
+				return s, err
 			},
 			undo: func(ctx context.Context, replica string) (Sight, error) {
+				came, unseen := see(ctx, replica)
 				err := stack.DisarmFailpoint(ctx, replica, point)
 				if err != nil && back(ctx, stack, replica) {
 					err = stack.DisarmFailpoint(ctx, replica, point)
@@ -138,7 +157,13 @@ var failpoint = Definition{
 				if err != nil {
 					return Sight{}, err
 				}
-				return witnessed(stack.AwaitReady(ctx, replica))
+				disarmed := time.Now()
+				s, err := witnessed(stack.AwaitReady(ctx, replica))
+				s.At = latest(disarmed, s.At)
+				if unseen == nil && !came.Armed {
+					s.Came = came.Detail
+				}
+				return s, err
 			},
 		}, err
 	},

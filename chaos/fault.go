@@ -27,12 +27,12 @@ func (s Spec) For() time.Duration {
 type Record struct {
 	Spec      Spec      `json:"spec"`
 	Planned   time.Time `json:"planned"`
-	Started   time.Time `json:"started"`  // when the effect was observed
-	Ended     time.Time `json:"ended"`    // when it was observed to be over; zero: it stands, or has no end
+	Started   time.Time `json:"started"`  // when it was there at the first of its places; zero: at none yet
+	Ended     time.Time `json:"ended"`    // when it was over at the last of them, what stands still counting as over; zero: it stands, or has no end
 	Replicas  []string  `json:"replicas"` // the places it hit: replicas, or links
 	Proof     []string  `json:"proof"`    // one line per observation
 	Effective bool      `json:"effective"`
-	Reverted  bool      `json:"reverted"`
+	Reverted  bool      `json:"reverted"`          // it is undone everywhere
 	Skipped   string    `json:"skipped,omitempty"` // why a drawn fault does not count: its target was not there, or nothing ran into it
 	Error     string    `json:"error,omitempty"`
 	Endless   bool      `json:"endless,omitempty"` // it ends only when it is healed

@@ -17,8 +17,9 @@ var flap = Definition{
 	Options: []Option{
 		{Name: "down", Kind: Duration, Default: "200ms", Summary: "how long it is cut each time"},
 		{Name: "up", Kind: Duration, Default: "300ms", Summary: "how long it works in between"},
-		forOption,
+		directionOption, shareOption, forOption,
 	},
+	Notes:   []string{refusalNote},
 	Example: "ordbench chaos flap 'payment->broker' --down 200ms --up 300ms --for 10s",
 	on:      onLink,
 	check: func(s Spec) *UsageError {
@@ -38,8 +39,8 @@ var flap = Definition{
 		if err != nil {
 			return act{}, notOpen(s.Target)
 		}
-		f := &flapping{proxies: proxies, name: e.unique(s.Fault), down: s.duration("down"), up: s.duration("up")}
-		return act{apply: f.begin, look: f.look, undo: f.end}, nil
+		f := &flapping{proxies: proxies, name: e.unique(s.Fault), rule: s.refusal(), down: s.duration("down"), up: s.duration("up")}
+		return act{apply: f.begin, prove: f.prove, look: f.look, undo: f.end}, nil
 	},
 }
 
@@ -47,6 +48,7 @@ var flap = Definition{
 type flapping struct {
 	proxies  []Proxy
 	name     string
+	rule     proxy.Rule
 	down, up time.Duration
 
 	stop    context.CancelFunc
@@ -59,13 +61,6 @@ type flapping struct {
 func (f *flapping) begin(ctx context.Context, _ string) (Sight, error) {
 	if err := f.set(true); err != nil {
 		return Sight{}, err
-	}
-	since := time.Now()
-	probing, cancel := context.WithTimeout(ctx, probeWithin)
-	defer cancel()
-	p, err := f.proxies[0].Probe(probing, 1)
-	if err != nil || !p.Refused {
-		return Sight{}, fmt.Errorf("a probe was not refused: %+v, %w", p, err)
 	}
 	turns, stop := context.WithCancel(context.WithoutCancel(ctx))
 	f.stop = stop
@@ -86,9 +81,26 @@ func (f *flapping) begin(ctx context.Context, _ string) (Sight, error) {
 			}
 		}
 	})
-	s := saw("a probe was refused")
-	s.Since = since
-	return s, nil
+	return Sight{At: time.Now(), Armed: true}, nil
+}
+
+// prove sends probes until one meets a cut.
+func (f *flapping) prove(ctx context.Context, _ string) (Sight, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*(f.down+f.up)+time.Second)
+	defer cancel()
+	for {
+		probing, done := context.WithTimeout(ctx, probeWithin)
+		p, err := f.proxies[0].Probe(probing, 1)
+		done()
+		switch {
+		case err != nil:
+			return Sight{}, err
+		case p.Refused || p.Reset:
+			return saw("%s", turnedAway(p)), nil
+		case !sleep(ctx, 2*time.Millisecond):
+			return Sight{}, fmt.Errorf("no probe was turned away: %+v", p)
+		}
+	}
 }
 
 // set cuts the link or joins it.
@@ -96,7 +108,7 @@ func (f *flapping) set(down bool) error {
 	for _, p := range f.proxies {
 		var err error
 		if down {
-			err = p.Set(f.name, proxy.Rule{Refuse: true})
+			err = p.Set(f.name, f.rule)
 		} else {
 			_, err = p.Clear(f.name)
 		}
@@ -123,8 +135,10 @@ func (f *flapping) end(context.Context, string) (Sight, error) {
 		f.stop()
 	}
 	f.running.Wait()
-	if err := f.set(false); err != nil {
-		return Sight{}, err
+	err := f.set(false)
+	s := saw("lets through again")
+	if f.cuts > 0 {
+		s.Came = fmt.Sprintf("it was cut %d times", f.cuts)
 	}
-	return saw("lets through again"), nil
+	return s, err
 }

@@ -97,15 +97,21 @@ func (e *Engine) insist(ctx context.Context, f *fault) error {
 	if len(standing) == 0 {
 		return nil
 	}
-	err := e.each(ctx, f, standing, f.act.undo, f.over)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	f.settle()
-	if f.record.Reverted {
-		e.journal.end(f.record)
+	errs := make([]error, len(standing))
+	var all sync.WaitGroup
+	for i, place := range standing {
+		all.Go(func() { errs[i] = e.leave(ctx, f, place, f.act.undo) })
 	}
-	if err != nil {
-		return fmt.Errorf("heal %s: %w", f.record.Spec.Name, err)
+	all.Wait()
+	e.mu.Lock()
+	f.settle()
+	r := f.copy()
+	e.mu.Unlock()
+	if r.Reverted {
+		e.journal.end(r)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("heal %s: %w", r.Spec.Name, err)
 	}
 	return nil
 }

@@ -40,6 +40,33 @@ var killLeader = Definition{
 		}
 		topic := s.text("topic")
 		killed := "" // the broker that died
+		took := func(ctx context.Context, _ string) (Sight, error) {
+			leader, led, err := stack.Leader(ctx, topic)
+			switch {
+			case err != nil:
+				return Sight{Armed: true}, err
+			case leader == killed:
+				return Sight{Armed: true}, fmt.Errorf("nobody has taken over from %s yet", killed)
+			}
+			return saw("%s has taken over and leads %d partitions of %s", leader, led, topic), nil
+		}
+		// ended is undo or over, with a last look before: with the broker that
+		// died the lead may come back.
+		ended := func(how func(context.Context, string) (time.Time, string, error)) func(context.Context, string) (Sight, error) {
+			return func(ctx context.Context, place string) (Sight, error) {
+				if killed == "" {
+					return Sight{}, nil
+				}
+				looking, cancel := context.WithTimeout(ctx, lastLook)
+				last, err := took(looking, place)
+				cancel()
+				sight, failed := witnessed(how(ctx, killed))
+				if err == nil {
+					sight.Came = last.Detail
+				}
+				return sight, failed
+			}
+		}
 		return act{
 			places: []string{"broker"},
 			apply: func(ctx context.Context, _ string) (Sight, error) {
@@ -51,25 +78,12 @@ var killLeader = Definition{
 				at, detail, err := stack.Kill(ctx, leader, s.For())
 				return Sight{At: at, Detail: fmt.Sprintf("%s led %d partitions of %s: %s", leader, led, topic, detail), Armed: true}, err
 			},
-			look: func(ctx context.Context, _ string) (Sight, error) {
-				leader, led, err := stack.Leader(ctx, topic)
-				switch {
-				case err != nil:
-					return Sight{Armed: true}, err
-				case leader == killed:
-					return Sight{Armed: true}, fmt.Errorf("nobody has taken over from %s yet", killed)
-				}
-				return saw("%s has taken over and leads %d partitions of %s", leader, led, topic), nil
-			},
-			undo: func(ctx context.Context, _ string) (Sight, error) {
-				if killed == "" {
-					return Sight{}, nil
-				}
-				return witnessed(stack.Restart(ctx, killed))
-			},
-			over: func(ctx context.Context, _ string) (Sight, error) {
-				return witnessed(stack.AwaitReady(ctx, killed))
-			},
+			look: took,
+			undo: ended(stack.Restart),
+			over: ended(stack.AwaitReady),
 		}, nil
 	},
 }
+
+// lastLook is how long the end of a fault waits for what came of it.
+const lastLook = time.Second

@@ -13,8 +13,9 @@ type Levers interface {
 	// says how often it has acted since it was first set so. fresh says that
 	// it did not stand so before.
 	Move(ctx context.Context, replica, lever string, values map[string]string, lease time.Duration) (acted int64, fresh bool, err error)
-	// LetGo lets a lever go back. One whose process is gone has gone back.
-	LetGo(ctx context.Context, replica, lever string) error
+	// LetGo lets a lever go back and says how often it has acted. One whose
+	// process is gone has gone back.
+	LetGo(ctx context.Context, replica, lever string) (acted int64, err error)
 }
 
 // leverLease is how long a lever stays without being renewed: it goes back by
@@ -41,6 +42,7 @@ func (l leverFault) act(e *Engine, s Spec) (act, error) {
 		return levers.Move(ctx, replica, l.lever, values, leverLease)
 	}
 	return act{
+		inside: true,
 		apply: func(ctx context.Context, replica string) (Sight, error) {
 			acted, _, err := move(ctx, replica)
 			s := saw("lever %s is set, leased for %s", l.lever, leverLease)
@@ -62,10 +64,12 @@ func (l leverFault) act(e *Engine, s Spec) (act, error) {
 			return saw("%d %s", acted, l.acts), nil
 		},
 		undo: func(ctx context.Context, replica string) (Sight, error) {
-			if err := levers.LetGo(ctx, replica, l.lever); err != nil {
-				return Sight{}, err
+			acted, err := levers.LetGo(ctx, replica, l.lever)
+			s := saw("lever %s is back", l.lever)
+			if acted > 0 {
+				s.Came = fmt.Sprintf("%d %s", acted, l.acts)
 			}
-			return saw("lever %s is back", l.lever), nil
+			return s, err
 		},
 	}, err
 }

@@ -24,7 +24,6 @@ func limitFault(limit string, spare func(Spec) int64) func(*Engine, Spec) (act, 
 				detail, _, err := stack.Limit(ctx, replica, limit, spare(s))
 				return saw("%s", detail), err
 			},
-			renews: true,
 			look: func(ctx context.Context, replica string) (Sight, error) {
 				detail, fresh, err := stack.Limit(ctx, replica, limit, spare(s))
 				if err != nil || !fresh {

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -57,41 +58,33 @@ func (l linkFault) act(e *Engine, s Spec) (act, error) {
 	l.rule.Share = s.share("share")
 	name := e.unique(s.Fault)
 	return act{
-		apply: func(ctx context.Context, place string) (Sight, error) {
+		apply: func(_ context.Context, place string) (Sight, error) {
 			for _, p := range proxies {
 				if err := p.Set(name, l.rule); err != nil {
 					return Sight{}, fmt.Errorf("%s: %w", place, err)
 				}
 			}
-			since := time.Now()
-			sight, err := l.probe(ctx, proxies[0])
-			sight.Since = since
-			return sight, err
+			return Sight{At: time.Now(), Armed: true}, nil
 		},
-		look: func(ctx context.Context, _ string) (Sight, error) {
+		prove: func(ctx context.Context, _ string) (Sight, error) { return l.probe(ctx, proxies[0]) },
+		look: func(context.Context, string) (Sight, error) {
 			var all proxy.Count
 			for _, p := range proxies {
 				c, _ := p.Count(name)
-				all.Connections += c.Connections
-				all.Bytes += c.Bytes
-				if c.Delayed > 0 {
-					all.Delay = (all.Delay*time.Duration(all.Delayed) + c.Delay*time.Duration(c.Delayed)) / time.Duration(all.Delayed+c.Delayed)
-				}
-				all.Delayed += c.Delayed
-				all.MaxDelay = max(all.MaxDelay, c.MaxDelay)
+				all = all.Plus(c)
 			}
-			if all.Connections == 0 && all.Bytes == 0 {
+			if !all.Met() {
 				return Sight{Armed: true}, fmt.Errorf("nothing was sent on %s", s.Target)
 			}
 			return saw("%s", l.counted(all)), nil
 		},
 		undo: func(context.Context, string) (Sight, error) {
-			for _, p := range proxies {
-				if _, err := p.Clear(name); err != nil {
-					return Sight{}, err
-				}
+			all, err := clearAll(proxies, name)
+			sight := saw("lets through again")
+			if all.Met() {
+				sight.Came = l.counted(all)
 			}
-			return saw("lets through again"), nil
+			return sight, err
 		},
 	}, nil
 }
@@ -112,7 +105,16 @@ func (l linkFault) probe(ctx context.Context, p Proxy) (Sight, error) {
 	if proof := l.prove(seen); proof != "" {
 		return saw("%s", proof), nil
 	}
-	return Sight{At: time.Now(), Armed: true}, nil
+	return Sight{}, nil
+}
+
+// clearAll takes a rule off every proxy of a link, and says what it has done.
+func clearAll(proxies []Proxy, name string) (all proxy.Count, err error) {
+	for _, p := range proxies {
+		c, failed := p.Clear(name)
+		all, err = all.Plus(c), errors.Join(err, failed)
+	}
+	return all, err
 }
 
 // unique names a rule so that faults of one kind can stand together.

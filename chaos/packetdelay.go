@@ -31,8 +31,7 @@ var packetDelay = Definition{
 			return saw("the kernel queues what it sends for %s", s.duration("delay")), nil
 		}
 		return act{
-			apply:  delay,
-			renews: true,
+			apply: delay,
 			look: func(ctx context.Context, replica string) (Sight, error) {
 				sight, err := delay(ctx, replica)
 				sight.Again = sight.Detail != ""

@@ -52,7 +52,11 @@ var packetLoss = Definition{
 			},
 			undo: func(ctx context.Context, replica string) (Sight, error) {
 				lost, err := stack.PassPackets(ctx, replica)
-				return saw("packets pass again, %d were lost", lost), err
+				sight := saw("packets pass again")
+				if lost > 0 {
+					sight.Came = fmt.Sprintf("%d packets were lost", lost)
+				}
+				return sight, err
 			},
 		}, err
 	},

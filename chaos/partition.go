@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,7 +16,7 @@ var partition = Definition{
 	Family:  PartitionFamily,
 	Summary: "nothing passes between two groups of components; what is under way waits",
 	Targets: []string{"gateway|order", "order+inventory|broker", "broker|rest", "broker->payment"},
-	Options: []Option{forOption},
+	Options: []Option{shareOption, forOption},
 	Example: "ordbench chaos partition 'order+inventory|broker' --for 5s",
 	on:      onPartition,
 	piles:   true,
@@ -131,49 +132,62 @@ func bindPartition(e *Engine, s Spec) (act, error) {
 			return act{}, notOpen(l)
 		}
 	}
+	told := func(c proxy.Count) string {
+		return fmt.Sprintf("%d connections met it, and waited with %d bytes", c.Connections, c.Bytes)
+	}
 	return act{
-		apply: func(ctx context.Context, _ string) (Sight, error) {
+		apply: func(context.Context, string) (Sight, error) {
 			for l, proxies := range crossed {
 				direction, _ := p.direction(l)
 				for _, proxied := range proxies {
-					if err := proxied.Set(name, proxy.Rule{Hold: true, Direction: direction}); err != nil {
+					if err := proxied.Set(name, proxy.Rule{Hold: true, Direction: direction, Share: s.share("share")}); err != nil {
 						return Sight{}, fmt.Errorf("%s: %w", l, err)
 					}
 				}
 			}
-			since := time.Now()
+			return Sight{At: time.Now(), Armed: true}, nil
+		},
+		prove: func(ctx context.Context, _ string) (Sight, error) {
 			for l, proxies := range crossed {
 				probing, cancel := context.WithTimeout(ctx, probeWithin)
 				seen, err := proxies[0].Probe(probing, 1)
 				cancel()
-				if err != nil || !seen.Silent && !seen.Refused {
-					return Sight{}, fmt.Errorf("a probe passed %s: %+v, %w", l, seen, err)
+				switch {
+				case err != nil:
+					return Sight{}, fmt.Errorf("%s: %w", l, err)
+				case seen.Reset: // by something else that stands there
+					return Sight{}, nil
+				case !seen.Silent && !seen.Refused:
+					return Sight{}, fmt.Errorf("a probe passed %s in %s", l, seen.Took)
 				}
 			}
-			sight := saw("probes heard nothing on %s", strings.Join(p.links(), ", "))
-			sight.Since = since
-			return sight, nil
+			return saw("probes heard nothing on %s", strings.Join(p.links(), ", ")), nil
 		},
 		look: func(context.Context, string) (Sight, error) {
 			var held proxy.Count
 			for _, proxies := range crossed {
 				for _, proxied := range proxies {
 					c, _ := proxied.Count(name)
-					held.Connections += c.Connections
-					held.Bytes += c.Bytes
+					held = held.Plus(c)
 				}
 			}
-			return saw("%d connections met it, and wait with %d bytes", held.Connections, held.Bytes), nil
+			if !held.Met() {
+				return Sight{Armed: true}, fmt.Errorf("nothing was sent on %s", strings.Join(p.links(), ", "))
+			}
+			return saw("%s", told(held)), nil
 		},
 		undo: func(context.Context, string) (Sight, error) {
+			var held proxy.Count
+			var errs []error
 			for _, proxies := range crossed {
-				for _, proxied := range proxies {
-					if _, err := proxied.Clear(name); err != nil {
-						return Sight{}, err
-					}
-				}
+				c, err := clearAll(proxies, name)
+				held, errs = held.Plus(c), append(errs, err)
 			}
-			return saw("the groups reach each other again"), nil
+			sight := saw("the groups reach each other again")
+			if held.Met() {
+				sight.Came = told(held)
+			}
+			return sight, errors.Join(errs...)
 		},
 	}, nil
 }

@@ -37,10 +37,9 @@ var pause = Definition{
 			return s, err
 		}
 		return act{
-			apply:  see,
-			look:   see, // another process in its place is paused too
-			renews: true,
-			undo:   func(ctx context.Context, replica string) (Sight, error) { return witnessed(stack.Resume(ctx, replica)) },
+			apply: see,
+			look:  see, // another process in its place is paused too
+			undo:  func(ctx context.Context, replica string) (Sight, error) { return witnessed(stack.Resume(ctx, replica)) },
 		}, err
 	},
 }
@@ -50,9 +49,9 @@ var pause = Definition{
 func (e *Engine) release(kind, replica, how string, undo func() (Sight, error)) (Sight, error) {
 	var standing []*fault
 	for _, f := range e.all() {
-		if f.record.Spec.Fault == kind {
-			f.looking.Lock()
-			defer f.looking.Unlock()
+		if turn := f.turns[replica]; turn != nil && f.record.Spec.Fault == kind {
+			turn.Lock()
+			defer turn.Unlock()
 			standing = append(standing, f)
 		}
 	}
@@ -66,8 +65,9 @@ func (e *Engine) release(kind, replica, how string, undo func() (Sight, error)) 
 		if !f.stands[replica] {
 			continue
 		}
-		f.prove(replica, Sight{At: s.At, Detail: how})
-		f.over(replica, s)
+		f.note(replica, Sight{At: s.At, Detail: how})
+		delete(f.stands, replica)
+		f.last = latest(f.last, s.when())
 		if len(f.stands) == 0 {
 			f.settle()
 			f.end()

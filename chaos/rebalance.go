@@ -42,7 +42,12 @@ var rebalanceStorm = Definition{
 			undo: func(context.Context, string) (Sight, error) {
 				storm.stop()
 				storm.running.Wait()
-				return saw("the strangers are gone"), nil
+				came, err := storm.seen()
+				sight := saw("the strangers are gone")
+				if err == nil {
+					sight.Came = came.Detail
+				}
+				return sight, nil
 			},
 		}, err
 	},

@@ -14,6 +14,10 @@ func (r onRuntime) Runtime() string { return r.runtime }
 
 func (onRuntime) Known(string) bool { return true }
 
+func (onRuntime) Down(string) []string { return nil }
+
+func (onRuntime) Away(string) string { return "" }
+
 func (onRuntime) Running(component string) []string { return []string{component + "-0"} }
 
 func TestFaultsAreRefusedWhereTheyDoNotExist(t *testing.T) {

@@ -13,38 +13,130 @@ import (
 // NoProof begins the error of a fault that stood and was run into by nobody.
 const NoProof = "no proof of its effect: "
 
-// strike makes the effect of a fault, and lets it live until its end.
+// strike makes the effect of a fault, and lets it live until its end. Each of
+// its places has a life of its own: one that hangs, or is away, holds up none
+// of the others, and no other fault. It returns when the fault was made and
+// seen, or was not, wherever there was somebody to make it on.
 func (e *Engine) strike(ctx context.Context, f *fault) error {
 	if err := e.journal.begin(f.record); err != nil {
-		close(f.done)
 		e.mu.Lock()
 		defer e.mu.Unlock()
+		f.end()
 		f.fail(err)
+		close(f.done)
 		return err
 	}
-	limited, cancel := context.WithTimeout(ctx, proofLimit)
-	defer cancel()
 	// It stands before it has an effect, so that what was hit without a
 	// witness is undone too.
 	e.mu.Lock()
 	for _, place := range f.record.Replicas {
-		f.stands[place] = f.act.undo != nil
-		if f.act.undo == nil {
-			delete(f.stands, place)
+		if f.act.undo != nil {
+			f.stands[place] = true
 		}
 	}
 	e.mu.Unlock()
-	err := e.each(limited, f, f.record.Replicas, f.act.apply, func(place string, s Sight) {
-		f.started(s)
-		if !s.Armed {
-			f.show(place)
+	var made, left sync.WaitGroup
+	errs := make([]error, len(f.record.Replicas))
+	for i, place := range f.record.Replicas {
+		made.Add(1)
+		left.Go(func() {
+			came, err := e.inflict(ctx, f, place)
+			errs[i] = err
+			made.Done()
+			if f.act.undo != nil {
+				e.attend(context.WithoutCancel(ctx), f, place, came)
+			}
+		})
+	}
+	made.Wait()
+	err := e.struck(f, errors.Join(errs...))
+	if f.act.undo == nil {
+		f.end()
+		e.journal.end(f.record)
+		close(f.done)
+		return err
+	}
+	go func() {
+		defer close(f.done)
+		left.Wait()
+		e.finish(f)
+	}()
+	return err
+}
+
+// inflict makes the fault at a place and sees it. came is false where it is
+// held in place and its replica is away: it gets the fault as it comes back.
+func (e *Engine) inflict(ctx context.Context, f *fault, place string) (came bool, err error) {
+	s, err := e.apply(ctx, f, place)
+	switch {
+	case errors.Is(err, os.ErrProcessDone):
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(f.stands, place)
+		return true, nil
+	case err != nil:
+		why := e.away(f, place)
+		if why == "" || !f.act.held() {
+			return true, err
 		}
-		if f.act.undo == nil {
-			f.record.Ended, f.record.Reverted = latest(f.record.Ended, s.At), true
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		f.unseen = err
+		if _, noted := f.said[place]; !noted {
+			f.note(place, saw("it is %s, and gets the fault as it comes back", why))
 		}
-	})
+		return false, nil
+	}
 	e.mu.Lock()
-	if err == nil && f.record.Started.IsZero() {
+	f.started(s)
+	if s.Detail != "" {
+		f.note(place, s)
+	}
+	if !s.Armed {
+		f.show(place)
+	}
+	if f.act.undo == nil {
+		f.record.Ended, f.record.Reverted = latest(f.record.Ended, s.when()), true
+	}
+	e.mu.Unlock()
+	if f.act.prove == nil {
+		return true, nil
+	}
+	// What proves it takes its time, and ends with the fault.
+	proving, cancel := context.WithTimeout(f.over, proofLimit)
+	defer cancel()
+	s, err = f.act.prove(proving, place)
+	if err != nil && f.over.Err() == nil {
+		return true, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err == nil && s.Detail != "" {
+		f.note(place, s)
+		f.show(place)
+	}
+	return true, nil
+}
+
+// apply makes the fault at a place where it was not ended meanwhile.
+func (e *Engine) apply(ctx context.Context, f *fault, place string) (Sight, error) {
+	f.turns[place].Lock()
+	defer f.turns[place].Unlock()
+	e.mu.Lock()
+	ended := f.act.undo != nil && !f.stands[place]
+	e.mu.Unlock()
+	if ended {
+		return Sight{}, os.ErrProcessDone
+	}
+	ctx, cancel := context.WithTimeout(ctx, proofLimit)
+	defer cancel()
+	return f.act.apply(ctx, place)
+}
+
+// struck writes down how the making of a fault went.
+func (e *Engine) struck(f *fault, err error) error {
+	e.mu.Lock()
+	if err == nil && f.record.Started.IsZero() && len(f.stands) == 0 {
 		err = fmt.Errorf("%s %s: nothing was left to hit", f.record.Spec.Fault, f.record.Spec.Target)
 	}
 	if err != nil {
@@ -55,14 +147,9 @@ func (e *Engine) strike(ctx context.Context, f *fault) error {
 			f.fail(err)
 		}
 	}
-	e.log.Info("fault", "name", f.record.Spec.Name, "effective", f.record.Effective, "places", f.record.Replicas, "error", f.record.Error)
+	r := f.copy()
 	e.mu.Unlock()
-	if f.act.undo == nil {
-		e.journal.end(f.record)
-		close(f.done)
-		return err
-	}
-	go e.live(context.WithoutCancel(ctx), f)
+	e.log.Info("fault", "name", r.Spec.Name, "effective", r.Effective, "places", r.Replicas, "error", r.Error)
 	return err
 }
 
@@ -73,147 +160,159 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// live looks after a fault until its end, and undoes it.
-func (e *Engine) live(ctx context.Context, f *fault) {
-	defer close(f.done)
-	var over <-chan time.Time
-	if !f.record.Endless {
-		// From when it was there, not from when that was proven: a probe
-		// through a link of 200 ms takes them too.
-		e.mu.Lock()
-		from := f.record.Started
-		e.mu.Unlock()
-		if from.IsZero() {
-			from = time.Now()
-		}
-		timer := time.NewTimer(time.Until(from.Add(f.record.Spec.For())))
-		defer timer.Stop()
-		over = timer.C
-	}
+// attend looks after a fault at one place until its end, and undoes it there.
+// What could not be made yet is made as soon as it can be.
+func (e *Engine) attend(ctx context.Context, f *fault, place string, came bool) {
 	var tick <-chan time.Time
 	if f.act.look != nil {
 		ticker := time.NewTicker(lookEvery)
 		defer ticker.Stop()
 		tick = ticker.C
 	}
-	undo := f.act.undo
-	for standing := true; standing; {
+	for f.over.Err() == nil {
 		select {
 		case <-tick:
-			e.look(ctx, f, false)
-		case <-over:
-			standing = false
-			if f.act.over != nil {
-				undo = f.act.over
+			if !came {
+				var err error
+				if came, err = e.inflict(f.over, f, place); err != nil {
+					e.mu.Lock()
+					f.unseen = err
+					e.mu.Unlock()
+				}
+			} else {
+				e.look(f.over, f, place)
 			}
-		case <-f.lift:
-			standing = false
+		case <-f.over.Done():
 		}
 	}
-	e.look(ctx, f, true)
-	e.revert(ctx, f, undo)
+	undo := f.act.undo
+	if f.act.over != nil && errors.Is(f.over.Err(), context.DeadlineExceeded) {
+		undo = f.act.over
+	}
+	if err := e.leave(ctx, f, place, undo); err != nil {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		f.fail(err)
+	}
+}
+
+// look renews a fault at a place and takes down what it has done there.
+func (e *Engine) look(ctx context.Context, f *fault, place string) {
+	f.turns[place].Lock()
+	defer f.turns[place].Unlock()
+	e.mu.Lock()
+	stands := f.stands[place]
+	e.mu.Unlock()
+	if !stands {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, backLimit)
+	defer cancel()
+	s, err := f.act.look(ctx, place)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !f.record.Effective && f.record.Error == "" && f.record.Skipped == "" {
+	if err != nil {
+		f.unseen = err
+		return
+	}
+	if s.Detail != "" && (s.Again || !s.Armed && !f.proven[place] && s.Detail != f.said[place]) {
+		f.note(place, s)
+	}
+	if !s.Armed && s.Detail != "" {
+		f.show(place)
+	}
+}
+
+// leave undoes a fault at a place, again and again while its replica is away.
+// What is inside a process that stands still has no effect, so the fault is
+// over there from now on, and taken out of it when it runs again.
+func (e *Engine) leave(ctx context.Context, f *fault, place string, undo func(context.Context, string) (Sight, error)) error {
+	f.turns[place].Lock()
+	defer f.turns[place].Unlock()
+	ctx, cancel := context.WithTimeout(ctx, backLimit)
+	defer cancel()
+	e.mu.Lock()
+	stands := f.stands[place]
+	e.mu.Unlock()
+	if !stands {
+		return nil
+	}
+	asleep := f.act.inside && e.away(f, place) == stateOfPause
+	if asleep {
+		s := saw("it is %s and nothing of it runs; undone as it comes back", stateOfPause)
+		e.mu.Lock()
+		f.note(place, s)
+		f.last = latest(f.last, s.At)
+		e.mu.Unlock()
+	}
+	for why := ""; ; {
+		s, err := undo(ctx, place)
+		if err == nil || errors.Is(err, os.ErrProcessDone) {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			delete(f.stands, place)
+			if err != nil {
+				return nil
+			}
+			if !asleep {
+				f.last = latest(f.last, s.when())
+			}
+			if s.Came != "" {
+				if s.Came != f.said[place] {
+					f.note(place, Sight{At: s.At, Detail: s.Came})
+				}
+				f.show(place)
+			}
+			if s.Detail != "" {
+				f.note(place, s)
+			}
+			return nil
+		}
+		before := why
+		why = e.away(f, place)
+		if why == "" && before == "" || !sleep(ctx, againAfter) {
+			return err
+		}
+	}
+}
+
+// finish closes the record of a fault that was left everywhere.
+func (e *Engine) finish(f *fault) {
+	f.end()
+	e.mu.Lock()
+	f.settle()
+	r := &f.record
+	if !r.Effective && r.Error == "" && r.Skipped == "" {
 		why := "nothing ran into it while it stood"
 		if f.unseen != nil {
 			why = f.unseen.Error()
 		}
-		if f.record.Spec.Source == "nemesis" {
+		if r.Spec.Source == "nemesis" {
 			// Another fault kept everything away from it: it was drawn, and
 			// not asked for.
-			f.record.Skipped = "it stood, and " + why
-			return
+			r.Skipped = "it stood, and " + why
+		} else {
+			f.fail(errors.New(NoProof + why))
 		}
-		f.fail(errors.New(NoProof + why))
 	}
-}
-
-// look renews a fault wherever it stands and takes down what it has done:
-// what proves it, and at the end what came of it.
-func (e *Engine) look(ctx context.Context, f *fault, last bool) {
-	if f.act.look == nil || last && f.act.renews {
-		return
-	}
-	f.looking.Lock()
-	defer f.looking.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, backLimit)
-	defer cancel()
-	e.mu.Lock()
-	standing := f.standing()
+	done := f.copy()
 	e.mu.Unlock()
-	var all sync.WaitGroup
-	for _, place := range standing {
-		all.Go(func() {
-			s, err := f.act.look(ctx, place)
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			if err != nil {
-				f.unseen = err
-				return
-			}
-			news := s.Detail != "" && s.Detail != f.said[place].Detail
-			if news && (s.Again || !s.Armed && (!f.proven[place] || last)) {
-				f.prove(place, s)
-				f.said[place] = s
-			}
-			if !s.Armed && s.Detail != "" {
-				f.show(place)
-			}
-		})
+	if done.Reverted {
+		e.journal.end(done)
 	}
-	all.Wait()
+	e.log.Info("fault over", "name", done.Spec.Name, "reverted", done.Reverted, "error", done.Error)
 }
 
-// revert undoes a fault wherever it stands and closes its record.
-func (e *Engine) revert(ctx context.Context, f *fault, undo func(context.Context, string) (Sight, error)) {
-	ctx, cancel := context.WithTimeout(ctx, backLimit)
-	defer cancel()
-	e.mu.Lock()
-	standing := f.standing()
-	e.mu.Unlock()
-	err := e.each(ctx, f, standing, undo, f.over)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if err != nil {
-		f.fail(err)
-	}
-	f.settle()
-	if f.record.Reverted {
-		e.journal.end(f.record)
-	}
-	e.log.Info("fault over", "name", f.record.Spec.Name, "reverted", f.record.Reverted, "error", f.record.Error)
-}
+// stateOfPause is the state of a process that a pause stands on.
+const stateOfPause = "paused"
 
-// each does one thing at several places at once. seen is called under the lock
-// for each that showed it; what was scaled away is passed over.
-func (e *Engine) each(ctx context.Context, f *fault, places []string, do func(context.Context, string) (Sight, error), seen func(string, Sight)) error {
-	errs := make([]error, len(places))
-	var all sync.WaitGroup
-	for i, place := range places {
-		all.Go(func() {
-			s, err := do(ctx, place)
-			if s.At.IsZero() {
-				s.At = time.Now()
-			}
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			switch {
-			case errors.Is(err, os.ErrProcessDone):
-				delete(f.stands, place)
-			case err != nil:
-				errs[i] = err
-			default:
-				if s.Detail != "" {
-					f.prove(place, s)
-					f.said[place] = s
-				}
-				seen(place, s)
-			}
-		})
+// away says why the replica of a place can't be asked anything, "" where it
+// can, or where the place is no replica.
+func (e *Engine) away(f *fault, place string) string {
+	if d, _ := Find(f.record.Spec.Fault); d.on != onReplicas || f.act.places != nil {
+		return ""
 	}
-	all.Wait()
-	return errors.Join(errs...)
+	return e.system.Away(place)
 }
 
 // disturber names a fault that ends the process of a place, stood on one of
@@ -235,12 +334,10 @@ func (e *Engine) disturber(f *fault) string {
 
 // The methods below are called under the engine's lock.
 
-func (f *fault) prove(place string, s Sight) {
-	at := s.At
-	if at.IsZero() {
-		at = time.Now()
-	}
-	f.record.Proof = append(f.record.Proof, fmt.Sprintf("%s %s: %s", at.UTC().Format("15:04:05.000"), place, s.Detail))
+// note takes down what was seen at a place.
+func (f *fault) note(place string, s Sight) {
+	f.said[place] = s.Detail
+	f.record.Proof = append(f.record.Proof, fmt.Sprintf("%s %s: %s", s.when().UTC().Format("15:04:05.000"), place, s.Detail))
 }
 
 func (f *fault) fail(err error) {
@@ -261,19 +358,13 @@ func (f *fault) show(place string) {
 
 // started keeps the first moment of the effect.
 func (f *fault) started(s Sight) {
-	at := s.At
+	at := s.when()
 	if !s.Since.IsZero() {
 		at = s.Since
 	}
 	if f.record.Started.IsZero() || at.Before(f.record.Started) {
 		f.record.Started = at
 	}
-}
-
-// over takes a place off the fault; settle ends it when it was the last.
-func (f *fault) over(place string, s Sight) {
-	delete(f.stands, place)
-	f.last = latest(f.last, s.At)
 }
 
 // settle writes down whether the fault is undone, and since when.
@@ -285,9 +376,6 @@ func (f *fault) settle() {
 		}
 	}
 }
-
-// end asks the fault to end now. It may be asked twice.
-func (f *fault) end() { f.lifted.Do(func() { close(f.lift) }) }
 
 // standing names the places where the fault stands, sorted.
 func (f *fault) standing() []string {

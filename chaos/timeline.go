@@ -48,6 +48,7 @@ func (e *Engine) miss(spec Spec, planned time.Time, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	f := e.open(spec, planned, []string{})
+	f.end()
 	close(f.done)
 	var usage *UsageError
 	if spec.Source == "nemesis" && e.halted == "" && errors.As(err, &usage) && (usage.Field == "target" || usage.elsewhere) {

@@ -18,6 +18,38 @@ func (s *Stack) Running(component string) []string {
 	return names
 }
 
+// Down names the replicas of a component that have no process now and are to
+// have one again: they have ended, or are held down.
+func (s *Stack) Down(component string) []string {
+	var names []string
+	for _, st := range s.of(Component(component)) {
+		st.mu.Lock()
+		if st.wanted && st.process == nil {
+			names = append(names, st.Name)
+		}
+		st.mu.Unlock()
+	}
+	return names
+}
+
+// Away says why a replica can't be asked anything now: it is paused, has no
+// process, or is starting or stopping. It is "" for one that can, and for one
+// that nobody wants any more.
+func (s *Stack) Away(replica string) string {
+	st, err := s.seat(replica)
+	if err != nil {
+		return ""
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	switch state := st.state(); {
+	case !st.wanted, state == Ready, state == Unready:
+		return ""
+	default:
+		return string(state)
+	}
+}
+
 // Known tells whether target names a component or a replica of the stack.
 func (s *Stack) Known(target string) bool {
 	if Component(target).valid() {

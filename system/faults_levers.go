@@ -29,20 +29,19 @@ func (s *Stack) Move(ctx context.Context, replica, name string, values map[strin
 	return state.Acted, state.Fresh, nil
 }
 
-// LetGo lets a lever go back. One whose process is gone has gone back.
-func (s *Stack) LetGo(ctx context.Context, replica, name string) error {
+// LetGo lets a lever go back, and says how often it has acted. One whose
+// process is gone has gone back.
+func (s *Stack) LetGo(ctx context.Context, replica, name string) (acted int64, err error) {
 	st, _, runs := s.running(replica)
 	if !runs {
-		return nil
+		return 0, nil
 	}
-	err := s.probe.ask(ctx, st.Admin, http.MethodDelete, "/levers/"+name, nil, nil)
-	if _, _, runs = s.running(replica); !runs {
-		return nil
+	var state lever.State
+	err = s.probe.ask(ctx, st.Admin, http.MethodDelete, "/levers/"+name, nil, &state)
+	if _, _, runs = s.running(replica); err != nil && runs {
+		return 0, fmt.Errorf("lever %s of %s: %w", name, replica, err)
 	}
-	if err != nil {
-		return fmt.Errorf("lever %s of %s: %w", name, replica, err)
-	}
-	return nil
+	return state.Acted, nil
 }
 
 // ArmFailpoint makes a failpoint of a replica strike, and returns the process

@@ -26,6 +26,7 @@ type conn struct {
 	mu    sync.Mutex
 	met   map[*standing]time.Time // since when it meets a rule
 	lost  bool                    // bytes are missing: it can't be healed
+	torn  Direction               // the way to the end that was reset alone; Both: none was
 	ended sync.Once
 }
 
@@ -74,11 +75,42 @@ func (c *conn) meet(s *standing) time.Time {
 	if !before {
 		since = time.Now()
 		c.met[s] = since
-		if c.id != 0 {
+		if c.id != 0 && (!s.Refuse || s.Direction == Both) { // that is met by what is sent
 			s.conns.Add(1)
 		}
 	}
 	return since
+}
+
+// tear resets the end that a way leads to. The other one is left open: what
+// it sends is lost, and nothing comes.
+func (c *conn) tear(way Direction) {
+	c.mu.Lock()
+	c.torn, c.lost = way, true
+	c.mu.Unlock()
+	if way == Forward {
+		reset(c.server)
+	} else {
+		reset(c.client)
+	}
+}
+
+// tornTo is the way to the end that was reset alone, Both if there is none.
+func (c *conn) tornTo() Direction {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.torn
+}
+
+// isTorn says that an end was reset alone.
+func (c *conn) isTorn(end net.Conn) bool {
+	switch c.tornTo() {
+	case Forward:
+		return end == c.server
+	case Backward:
+		return end == c.client
+	}
+	return false
 }
 
 // watch resets the connection when a rule says so.
@@ -88,18 +120,30 @@ func (c *conn) watch(stop <-chan struct{}) {
 	for {
 		news := c.link.news()
 		c.mu.Lock()
-		broken := c.lost
+		broken, torn := c.lost, c.torn
 		c.mu.Unlock()
 		var due time.Time
+		var way Direction // to the end that is reset when it is due
+		kept, refused := false, false
 		for _, s := range c.rules(Both) {
-			broken = broken && !s.Mute || s.Refuse
-			if at := c.meet(s).Add(s.ResetAfter); s.Reset && (due.IsZero() || at.Before(due)) {
-				due = at
+			refused = refused || s.turnsAway()
+			kept = kept || s.Mute
+			switch at := c.meet(s).Add(s.ResetAfter); {
+			case !s.Reset:
+			case torn != Both && s.Direction == torn:
+				kept = true
+			case due.IsZero() || at.Before(due):
+				due, way = at, s.Direction
 			}
 		}
-		if broken || !due.IsZero() && !time.Now().Before(due) {
+		isDue := !due.IsZero() && !time.Now().Before(due)
+		switch {
+		case refused, broken && !kept, isDue && (way == Both || torn != Both):
 			c.reset()
 			return
+		case isDue:
+			c.tear(way)
+			continue
 		}
 		var over <-chan time.Time
 		if !due.IsZero() {
@@ -140,7 +184,7 @@ func (c *conn) pass(way Direction, from, to net.Conn) {
 				}
 			}
 			if err != nil {
-				if !errors.Is(err, io.EOF) {
+				if !errors.Is(err, io.EOF) && !c.isTorn(from) {
 					c.reset() // a peer that broke off is not a peer that finished
 				}
 				return
@@ -149,13 +193,14 @@ func (c *conn) pass(way Direction, from, to net.Conn) {
 	})
 	w := &writer{conn: c, way: way, to: to}
 	for ch := range queue {
-		if w.write(ch) != nil {
+		if c.tornTo() == Both && w.write(ch) != nil && c.tornTo() == Both {
 			break
 		}
 	}
 	close(spent)
 	tcp, ok := to.(*net.TCPConn)
 	switch {
+	case c.tornTo() != Both: // the end that is left is told nothing
 	case errors.Is(w.err, errSpent):
 		c.end(func(side net.Conn) { side.Close() })
 	case w.err != nil:

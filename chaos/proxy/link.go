@@ -121,15 +121,20 @@ func (l *Link) accept(listener net.Listener) {
 
 // serve joins a client with the upstream until one of them is done.
 func (l *Link) serve(client net.Conn) {
-	server, isProbe, err := l.reach(client)
+	id, probe := l.nextID.Add(1), l.isProbe(client)
+	if probe {
+		id = 0
+	}
+	if l.turnsAway(id) {
+		reset(client)
+		return
+	}
+	server, err := l.reach(probe)
 	if err != nil {
 		reset(client)
 		return
 	}
-	c := &conn{link: l, id: l.nextID.Add(1), client: client, server: server, gone: make(chan struct{}), met: map[*standing]time.Time{}}
-	if isProbe {
-		c.id = 0
-	}
+	c := &conn{link: l, id: id, client: client, server: server, gone: make(chan struct{}), met: map[*standing]time.Time{}}
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
@@ -142,6 +147,19 @@ func (l *Link) serve(client net.Conn) {
 	l.mu.Lock()
 	delete(l.conns, c)
 	l.mu.Unlock()
+}
+
+// turnsAway says whether a connection that was accepted meets a refusal.
+func (l *Link) turnsAway(id uint64) bool {
+	for _, s := range *l.rules.Load() {
+		if s.turnsAway() && (id == 0 || s.meets(id)) {
+			if id != 0 {
+				s.conns.Add(1)
+			}
+			return true
+		}
+	}
+	return false
 }
 
 // Set puts a rule on the link under a name, in place of one of that name.
@@ -197,34 +215,36 @@ func (l *Link) news() <-chan struct{} {
 
 // obey listens, or refuses, as the rules want it.
 func (l *Link) obey() error {
-	var refusing *standing
+	var refusing []*standing
+	all := false
 	for _, s := range *l.rules.Load() {
-		if s.Refuse {
-			refusing = s
+		if s.turnsAway() {
+			refusing, all = append(refusing, s), all || s.everybody()
 		}
 	}
 	l.mu.Lock()
-	listener := l.listener
-	if refusing == nil {
-		closed := l.closed
-		l.mu.Unlock()
-		if listener != nil || closed {
-			return nil
-		}
-		return l.listen()
+	listener, closed := l.listener, l.closed
+	if all {
+		l.listener = nil
 	}
-	l.listener = nil
 	open := make([]*conn, 0, len(l.conns))
 	for c := range l.conns {
 		open = append(open, c)
 	}
 	l.mu.Unlock()
-	if listener != nil {
+	if all && listener != nil {
 		_ = listener.Close() // it refuses from here on, whatever Close says
 	}
 	for _, c := range open {
-		refusing.conns.Add(1)
-		c.reset()
+		for _, s := range refusing {
+			if c.id == 0 || s.meets(c.id) {
+				c.meet(s)
+				c.reset()
+			}
+		}
+	}
+	if !all && listener == nil && !closed {
+		return l.listen()
 	}
 	return nil
 }

@@ -70,20 +70,23 @@ func (l *Link) Probe(ctx context.Context, bytes int) (Probe, error) {
 	}
 }
 
+// isProbe says whether a client is a probe.
+func (l *Link) isProbe(client net.Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.probes[client.RemoteAddr().String()]
+}
+
 // reach connects to where a client's connection goes: to the upstream, or
 // for a probe to an echo.
-func (l *Link) reach(client net.Conn) (server net.Conn, probe bool, err error) {
-	l.mu.Lock()
-	probe = l.probes[client.RemoteAddr().String()]
-	l.mu.Unlock()
+func (l *Link) reach(probe bool) (net.Conn, error) {
 	if !probe {
-		server, err = net.DialTimeout("tcp", l.upstream, time.Second)
-		return server, false, err
+		return net.DialTimeout("tcp", l.upstream, time.Second)
 	}
 	near, far := net.Pipe()
 	l.running.Go(func() {
 		defer far.Close()
 		_, _ = io.Copy(far, far) // until the probe is done
 	})
-	return near, true, nil
+	return near, nil
 }

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"runtime"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -238,6 +241,181 @@ func TestALinkOfSocketsIsCutAndComesBack(t *testing.T) {
 	}
 	if _, err := open.Read(make([]byte, 1)); err == nil {
 		t.Error("a connection outlived a cut")
+	}
+}
+
+// accepting is an upstream that hands out the connections which it gets.
+func accepting(t *testing.T) (addr string, conns <-chan net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	got := make(chan net.Conn, 1000)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			got <- c
+		}
+	}()
+	return l.Addr().String(), got
+}
+
+// through opens a link to an upstream, and a connection through it; both ends
+// have passed a byte each way.
+func through(t *testing.T) (l *Link, client, server net.Conn) {
+	t.Helper()
+	addr, conns := accepting(t)
+	l, err := Open(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	if client, err = net.Dial("tcp4", l.Addr()); err != nil {
+		t.Fatal(err)
+	}
+	server = <-conns
+	t.Cleanup(func() { client.Close(); server.Close() })
+	carries(t, client, server)
+	carries(t, server, client)
+	return l, client, server
+}
+
+func carries(t *testing.T, from, to net.Conn) {
+	t.Helper()
+	if _, err := from.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(to, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// isReset reads until an end, which has to be a hard one.
+func isReset(t *testing.T, c net.Conn) {
+	t.Helper()
+	if n, err := c.Read(make([]byte, 1)); n > 0 || !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("read %d bytes, %v, want a reset", n, err)
+	}
+}
+
+func TestACutOfAShareResetsThoseInIt(t *testing.T) {
+	addr, _ := accepting(t)
+	l, err := Open(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	const n = 400
+	open := make([]net.Conn, n)
+	for i := range open {
+		if open[i], err = net.Dial("tcp4", l.Addr()); err != nil {
+			t.Fatal(err)
+		}
+		defer open[i].Close()
+	}
+	// All of them have been joined with the upstream.
+	for joined := 0; joined < n; runtime.Gosched() {
+		l.mu.Lock()
+		joined = len(l.conns)
+		l.mu.Unlock()
+	}
+	if err := l.Set("a", Rule{Refuse: true, Share: 0.25}); err != nil {
+		t.Fatal(err)
+	}
+	count, _ := l.Count("a")
+	l.mu.Lock()
+	left := 0
+	for c := range l.conns {
+		if !(*l.rules.Load())[0].meets(c.id) {
+			left++
+		}
+	}
+	l.mu.Unlock()
+	if count.Connections < 70 || count.Connections > 130 || int(count.Connections)+left != n {
+		t.Errorf("of %d open connections %d were reset and %d left, at a share of a quarter", n, count.Connections, left)
+	}
+	for range n {
+		switch c, err := net.Dial("tcp4", l.Addr()); {
+		case errors.Is(err, syscall.ECONNREFUSED):
+			t.Fatal("nobody listens any more")
+		case err == nil: // else it was reset before it knew
+			defer c.Close()
+		}
+	}
+	for all := int64(0); all < 2*int64(n); runtime.Gosched() {
+		l.mu.Lock()
+		left = 0
+		for c := range l.conns {
+			if !(*l.rules.Load())[0].meets(c.id) {
+				left++
+			}
+		}
+		l.mu.Unlock()
+		count, _ = l.Count("a")
+		all = count.Connections + int64(left)
+	}
+	if count.Connections < 150 || count.Connections > 250 {
+		t.Errorf("of %d connections %d were reset, at a share of a quarter", 2*n, count.Connections)
+	}
+}
+
+func TestACutOfOneWayLetsTheOtherPass(t *testing.T) {
+	for _, way := range []Direction{Forward, Backward} {
+		l, client, server := through(t)
+		if err := l.Set("a", Rule{Refuse: true, Direction: way}); err != nil {
+			t.Fatal(err)
+		}
+		from, to := client, server
+		if way == Backward {
+			from, to = server, client
+		}
+		carries(t, to, from)
+		if c, _ := l.Count("a"); c.Connections != 0 {
+			t.Errorf("%d connections met a cut that they did not run into", c.Connections)
+		}
+		if _, err := from.Write([]byte("lost")); err != nil {
+			t.Fatal(err)
+		}
+		isReset(t, to)
+		isReset(t, from)
+		if c, err := l.Clear("a"); err != nil || c.Connections != 1 || c.Bytes != 4 {
+			t.Errorf("%+v, %v", c, err)
+		}
+	}
+}
+
+// A reset of one way tells the end that it leads to. The other one may send,
+// hears nothing, and is reset when the rule is lifted.
+func TestAResetOfOneWayLeavesAnEndInTheDark(t *testing.T) {
+	for _, way := range []Direction{Forward, Backward} {
+		l, client, server := through(t)
+		told, left := server, client
+		if way == Backward {
+			told, left = client, server
+		}
+		if err := l.Set("a", Rule{Reset: true, Direction: way}); err != nil {
+			t.Fatal(err)
+		}
+		isReset(t, told)
+		for range 100 { // more than one write: the first after a reset never fails
+			if _, err := left.Write(make([]byte, 100<<10)); err != nil {
+				t.Fatalf("way %d: who was to hear nothing heard %v", way, err)
+			}
+		}
+		_ = left.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		if n, err := left.Read(make([]byte, 1)); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("way %d: read %d bytes, %v", way, n, err)
+		}
+		_ = left.SetReadDeadline(time.Time{})
+		if _, err := l.Clear("a"); err != nil {
+			t.Fatal(err)
+		}
+		isReset(t, left)
 	}
 }
 

@@ -36,11 +36,19 @@ type Rule struct {
 
 	Hold       bool          // nothing passes; what comes waits
 	Mute       bool          // nothing passes; what comes is lost, and the connection stays open
-	Reset      bool          // connections are reset
+	Reset      bool          // connections are reset; one way, only the end that it leads to, and the other hears nothing
 	ResetAfter time.Duration // after they have been open, or met the rule, for that long
 	CloseAfter int64         // bytes of a connection, after which it is closed; 0: never
-	Refuse     bool          // nobody listens, and open connections are reset
+	Refuse     bool          // nobody listens, and open connections are reset; of a share or one way see turnsAway
 }
+
+// turnsAway says that connections are reset at once by a rule that refuses.
+// Where that is for all of them, nobody listens. A rule of one way resets those
+// that send something on it, and lets the other way pass.
+func (r Rule) turnsAway() bool { return r.Refuse && r.Direction == Both }
+
+// everybody says that the rule is met by all connections.
+func (r Rule) everybody() bool { return r.Share <= 0 || r.Share >= 1 }
 
 // Spread is how a jitter is drawn.
 type Spread string
@@ -81,6 +89,21 @@ type Count struct {
 	MaxDelay    time.Duration
 }
 
+// Met says that something met the rule.
+func (c Count) Met() bool { return c.Connections > 0 || c.Bytes > 0 }
+
+// Plus is what the rule has done on two links together.
+func (c Count) Plus(d Count) Count {
+	if n := c.Delayed + d.Delayed; n > 0 {
+		c.Delay = (c.Delay*time.Duration(c.Delayed) + d.Delay*time.Duration(d.Delayed)) / time.Duration(n)
+	}
+	c.Connections += d.Connections
+	c.Bytes += d.Bytes
+	c.Delayed += d.Delayed
+	c.MaxDelay = max(c.MaxDelay, d.MaxDelay)
+	return c
+}
+
 // standing is a rule on a link.
 type standing struct {
 	Rule
@@ -96,7 +119,7 @@ type standing struct {
 // meets says whether a connection is in the share of the rule: the same for
 // as long as both last.
 func (s *standing) meets(conn uint64) bool {
-	if s.Share <= 0 || s.Share >= 1 {
+	if s.everybody() {
 		return true
 	}
 	h := fnv.New64a()

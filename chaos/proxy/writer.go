@@ -69,6 +69,13 @@ func (w *writer) admit(ch chunk) ([]*standing, error) {
 			w.conn.mu.Unlock()
 			return nil, nil
 		}
+		if i := slices.IndexFunc(rules, func(s *standing) bool { return s.Refuse && s.Direction != Both }); i >= 0 {
+			rules[i].bytes.Add(int64(len(ch.data)))
+			if w.conn.id != 0 {
+				rules[i].conns.Add(1)
+			}
+			return nil, errCut
+		}
 		i := slices.IndexFunc(rules, func(s *standing) bool { return s.Hold })
 		if i < 0 {
 			return append([]*standing{}, rules...), nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -172,6 +173,11 @@ func TestRandomFaultsHarmNobody(t *testing.T) {
 	}
 	b := build(t)
 	first := soak(t, "ORDBENCH_SOAK_FROM", 1)
+	var starts, ends []edge
+	defer func() {
+		t.Logf("starts behind their plan: %s", spread(starts))
+		t.Logf("ends behind their plan, of faults that end without a start of a process: %s", spread(ends))
+	}()
 	for seed := first; seed < first+seeds; seed++ {
 		said, err := b.command("run", "nemesis", "--quiet", "--seed", strconv.Itoa(seed), "--out", b.dir,
 			"--set", "traffic.phases.steady.for=3s", "--set", "traffic.phases.storm.for=12s", "--set", "traffic.phases.after.for=3s").CombinedOutput()
@@ -189,11 +195,34 @@ func TestRandomFaultsHarmNobody(t *testing.T) {
 		}
 		seen := 0
 		for _, f := range r.Faults {
-			if f.Effective {
-				seen++
+			if !f.Effective {
+				continue
+			}
+			seen++
+			what := fmt.Sprintf("%s of seed %d", f.Name, seed)
+			starts = append(starts, edge{f.Observed.StartMS - f.Planned.StartMS, what})
+			if !slices.Contains([]string{"kill", "stop", "restart", "crash-loop", "cache-away"}, f.Fault) && f.Observed.EndMS >= 0 {
+				ends = append(ends, edge{f.Observed.EndMS - f.Planned.EndMS, what})
 			}
 		}
 		t.Logf("seed %d: %s: %d faults of %d had an effect; of %d attempts %d accepted, %d rejected, %d unknown; %d invariants held; drained after %d ms; %s",
 			seed, r.Verdict.Outcome, seen, len(r.Faults), o.Attempted, o.Accepted, o.Rejected, o.Unknown, len(r.Invariants), r.Run.DrainMS, r.Validity.Outcome)
 	}
+}
+
+// edge is how far behind its plan a fault began, or was over.
+type edge struct {
+	behindMS int64
+	fault    string
+}
+
+// spread is the middle and the end of a distribution, and whose that is.
+func spread(edges []edge) string {
+	if len(edges) == 0 {
+		return "none"
+	}
+	slices.SortFunc(edges, func(a, b edge) int { return cmp.Compare(a.behindMS, b.behindMS) })
+	at := func(q float64) int64 { return edges[int(q*float64(len(edges)-1))].behindMS }
+	most := edges[len(edges)-1]
+	return fmt.Sprintf("%d, p50 %d ms, p99 %d ms, at most %d ms (%s)", len(edges), at(0.5), at(0.99), most.behindMS, most.fault)
 }

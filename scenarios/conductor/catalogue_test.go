@@ -349,49 +349,6 @@ func needsOf(name string) []chaos.Need {
 	return nil
 }
 
-func TestFaultsComeBackAfterARestartOfTheirTarget(t *testing.T) {
-	s, _ := open(t)
-	for _, tt := range []struct {
-		spec  chaos.Spec
-		again string // what the proof says then
-	}{
-		{chaos.Spec{Fault: "slow-database", Target: "inventory-0", Options: chaos.Options{"delay": "1ms"}}, "is set again"},
-		{chaos.Spec{Fault: "files", Target: "inventory-0", Options: chaos.Options{"spare": "100"}}, "files open"},
-		{chaos.Spec{Fault: "cpu-limit", Target: "inventory-0", Options: chaos.Options{"cores": "0.9"}}, "cores again"},
-		{chaos.Spec{Fault: "failpoint", Target: "inventory-0", Options: chaos.Options{"point": "inventory.after-commit", "action": "pause", "wait": "1ms", "for": "0s"}}, "is armed in"},
-		{chaos.Spec{Fault: "pause", Target: "inventory-0"}, "in state T"},
-	} {
-		t.Run(tt.spec.Fault, func(t *testing.T) {
-			for _, n := range needsOf(tt.spec.Fault) {
-				if n.Missing != "" {
-					t.Skipf("it needs %s: %s", n.What, n.Missing)
-				}
-			}
-			rec, err := s.Inject(t.Context(), tt.spec)
-			if err != nil {
-				t.Fatal(err)
-			}
-			said := func(r chaos.Record) int {
-				n := 0
-				for _, line := range r.Proof {
-					if strings.Contains(line, tt.again) {
-						n++
-					}
-				}
-				return n
-			}
-			before := said(rec)
-			if _, err := s.Inject(t.Context(), chaos.Spec{Fault: "kill", Target: "inventory-0"}); err != nil {
-				t.Fatal(err)
-			}
-			await(t, s, rec.Spec.Name, "made again", func(r chaos.Record) bool { return said(r) > before })
-			if _, err := s.Heal(t.Context()); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-}
-
 // TestTheCatalogueKnowsTheServices holds the names that faults take to those of
 // the system, which the catalogue may not import.
 func TestTheCatalogueKnowsTheServices(t *testing.T) {

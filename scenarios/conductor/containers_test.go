@@ -46,6 +46,15 @@ func TestEachFaultShowsItsEffectOnContainersAndIsUndone(t *testing.T) {
 	s, orders := openContainers(t, small(), chaos.Links())
 	orders.flowing(t)
 	showsAndUndoes(t, s, orders, containerCases(), "kill-leader")
+	t.Run("after a restart", func(t *testing.T) {
+		comeBack(t, s, "order-0", []outliving{
+			{spec: chaos.Spec{Fault: "latency", Target: "gateway->order", Options: chaos.Options{"delay": "1ms"}}},
+			{chaos.Spec{Fault: "slow-database", Target: "order", Options: chaos.Options{"delay": "1ms"}}, "is set again"},
+			{chaos.Spec{Fault: "packet-loss", Target: "order", Options: chaos.Options{"share": "1%"}}, "in place again"},
+			{chaos.Spec{Fault: "cpu-limit", Target: "order", Options: chaos.Options{"cores": "0.9"}}, "cores again"},
+		})
+		orders.flowing(t)
+	})
 }
 
 // A cluster of three goes on when the broker that leads a topic dies.

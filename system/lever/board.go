@@ -52,6 +52,8 @@ const longestLease = time.Minute
 //
 //	PUT    /levers/{name}  {"values": {"delay": "200ms"}, "lease_ms": 3000}
 //	DELETE /levers/{name}
+//
+// Both answer with a State.
 func Handler(more ...*Lever) http.Handler {
 	all := slices.Concat(common, more)
 	find := func(w http.ResponseWriter, r *http.Request) *Lever {
@@ -96,8 +98,8 @@ func Handler(more ...*Lever) http.Handler {
 	})
 	mux.HandleFunc("DELETE /levers/{name}", func(w http.ResponseWriter, r *http.Request) {
 		if l := find(w, r); l != nil {
-			l.Release()
-			w.WriteHeader(http.StatusNoContent)
+			w.Header().Set("Content-Type", "application/json")
+			_ = json.NewEncoder(w).Encode(State{Acted: l.Release()}) // the caller may be gone
 		}
 	})
 	return mux

@@ -71,11 +71,14 @@ func (l *Lever) Set(values map[string]string, lease time.Duration) (acted int64,
 	return s.acted.Load(), fresh, nil
 }
 
-// Release lets the lever go back.
-func (l *Lever) Release() {
-	if s := l.now.Load(); s != nil {
-		l.expire(s)
+// Release lets the lever go back, and says how often it has acted.
+func (l *Lever) Release() (acted int64) {
+	s := l.now.Load()
+	if s == nil {
+		return 0
 	}
+	l.expire(s)
+	return s.acted.Load()
 }
 
 // expire lets go of one setting, if the lever still stands so.

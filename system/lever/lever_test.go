@@ -61,7 +61,9 @@ func TestALeverCountsWhatItDoes(t *testing.T) {
 	if acted < 400 || acted > 600 || counted != int64(acted) {
 		t.Errorf("acted %d times in 1000 at a share of a half, counted %d", acted, counted)
 	}
-	l.Release()
+	if n := l.Release(); n != int64(acted) {
+		t.Errorf("acted %d times, released with %d", acted, n)
+	}
 	if l.Acts() != nil {
 		t.Error("it acts after its release")
 	}
@@ -92,8 +94,10 @@ func TestTheEndpointSetsAndReleases(t *testing.T) {
 			t.Errorf("PUT %s %s: %d %s, want %q", row[0], row[1], code, body, row[2])
 		}
 	}
-	if code, _ := do(http.MethodDelete, "/levers/own", ""); code != http.StatusNoContent || own.Now() != nil {
-		t.Errorf("DELETE: %d, %v", code, own.Now())
+	own.Acts()
+	code, body = do(http.MethodDelete, "/levers/own", "")
+	if code != http.StatusOK || json.Unmarshal([]byte(body), &s) != nil || s.Acted != 1 || own.Now() != nil {
+		t.Errorf("DELETE: %d %s, %v", code, body, own.Now())
 	}
 }
 

@@ -194,7 +194,7 @@ func remove(ctx context.Context, api client.APIClient, stack string) error {
 	}
 }
 
-// removersAtOnce is how many containers are removed at a time: all of a stack,
+// removersAtOnce is how many things are removed at a time: all of a stack,
 // so that none lives on behind the removal of others.
 const removersAtOnce = 32
 
@@ -219,12 +219,19 @@ func (h holdings) remove(ctx context.Context, api client.APIClient) error {
 	}
 	_ = g.Wait() // the errors are noted
 	for _, id := range h.networks {
-		_, err := api.NetworkRemove(ctx, id, client.NetworkRemoveOptions{})
-		note(err)
+		g.Go(func() error {
+			_, err := api.NetworkRemove(ctx, id, client.NetworkRemoveOptions{})
+			note(err)
+			return nil
+		})
 	}
 	for _, name := range h.volumes {
-		_, err := api.VolumeRemove(ctx, name, client.VolumeRemoveOptions{Force: true})
-		note(err)
+		g.Go(func() error {
+			_, err := api.VolumeRemove(ctx, name, client.VolumeRemoveOptions{Force: true})
+			note(err)
+			return nil
+		})
 	}
+	_ = g.Wait()
 	return errors.Join(problems...)
 }

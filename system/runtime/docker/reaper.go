@@ -63,24 +63,28 @@ const reapLimit = 2 * time.Minute
 func Reap(alive io.Reader, stack string) error {
 	// What ends the others must not end the one that clears up after them.
 	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// The daemon is looked for while there is nothing to do yet: then the first
+	// thing after a death is a removal.
+	e, away := dial(context.Background(), pingLimit)
 	said, err := io.ReadAll(alive)
 	if err == nil && string(said) == dismissal {
+		if e != nil {
+			_ = e.Close()
+		}
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), reapLimit)
 	defer cancel()
-	e, err := connect(ctx)
-	if err != nil {
-		return err
+	if away != nil {
+		if e, err = dial(ctx, requestLimit); err != nil {
+			return err
+		}
 	}
 	defer func() { _ = e.Close() }()
 	for quiet := time.Now(); time.Since(quiet) < quietFor; {
 		h, err := list(ctx, e.api, labelStack+"="+stack)
-		if err != nil {
-			return err
-		}
-		if !h.empty() {
-			if err := remove(ctx, e.api, stack); err != nil {
+		if err != nil || !h.empty() {
+			if err = remove(ctx, e.api, stack); err != nil && ctx.Err() != nil {
 				return err
 			}
 			quiet = time.Now()
