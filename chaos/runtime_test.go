@@ -24,7 +24,11 @@ func TestFaultsAreRefusedWhereTheyDoNotExist(t *testing.T) {
 	}{
 		{Spec{Fault: "produce-errors", Target: "broker"}, "local", ""},
 		{Spec{Fault: "produce-errors", Target: "broker"}, "docker", "real Kafka"},
+		{Spec{Fault: "disk-full", Target: "order"}, "local", ""},
 		{Spec{Fault: "disk-full", Target: "order"}, "docker", "PostgreSQL"},
+		{Spec{Fault: "disk-full", Target: "broker"}, "local", "no volume of its own"},
+		{Spec{Fault: "disk-full", Target: "broker-0"}, "docker", ""},
+		{Spec{Fault: "disk-full", Target: "database"}, "docker", ""},
 		{Spec{Fault: "packet-loss", Target: "order"}, "local", "share the network"},
 		{Spec{Fault: "packet-loss", Target: "order"}, "docker", ""},
 		{Spec{Fault: "kill", Target: "database"}, "local", "files of the services"},

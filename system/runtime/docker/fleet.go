@@ -238,6 +238,7 @@ func (f *fleet) Close() error {
 	}
 	for _, p := range f.places {
 		p.settle(ctx)
+		p.forgo()
 	}
 	if f.spans != nil {
 		problems = append(problems, f.spans.Close())

@@ -35,6 +35,7 @@ type place struct {
 	published map[string]int // host port by container port
 	spec      spec
 	logFrom   atomic.Int64 // where the log of the latest process begins
+	keeper    keeper
 
 	mu  sync.Mutex
 	id  string // of the container; "": not made yet
@@ -53,6 +54,7 @@ type spec struct {
 	files   []file
 	renewed []renewed
 	volume  string // where the data are kept; "": nowhere
+	bound   int64  // bytes that the volume holds; 0: as many as there are
 	mounts  []mount.Mount
 	stop    string // the signal that ends it in good order
 }
@@ -94,6 +96,9 @@ func (p *place) start(ctx context.Context) (*run, error) {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
+	}
+	if err := p.keep(ctx); err != nil {
+		return nil, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -214,8 +219,7 @@ func (p *place) make(ctx context.Context) error {
 	f := p.fleet
 	mounts := slices.Clone(p.spec.mounts)
 	if p.spec.volume != "" {
-		mounts = append(mounts, mount.Mount{Type: mount.TypeVolume, Source: f.resource(p.name), Target: p.spec.volume,
-			VolumeOptions: &mount.VolumeOptions{Labels: f.labels()}})
+		mounts = append(mounts, p.volume(p.spec.volume))
 	}
 	var exposed []string
 	bound := network.PortMap{}
