@@ -85,7 +85,7 @@ func definitions() []Definition {
 		killLeader, leaderAway, produceErrors, fetchErrors, commitErrors, rebalanceStorm, poison, redrive,
 		slowDatabase, failingDatabase, lockHeld, diskFull, cacheFlush, cacheAway,
 		providerLatency, declineStorm, timeoutStorm,
-		cpuLimit, cpuBurn, memory, files, clock,
+		cpuLimit, cpuBurn, memoryLimit, memory, files, clock,
 	}
 }
 

@@ -41,12 +41,12 @@ var diskFull = Definition{
 		if slices.Contains(keepers, component) {
 			return limitFault("file-bytes", func(s Spec) int64 { return s.bytes("bytes") })(e, s)
 		}
-		return fillVolume(e, s, component)
+		return fillVolume(e, s)
 	},
 }
 
 // fillVolume holds a volume full.
-func fillVolume(e *Engine, s Spec, component string) (act, error) {
+func fillVolume(e *Engine, s Spec) (act, error) {
 	stack, err := means[Filler](e, "volumes to fill")
 	if err == nil {
 		if p := s.CheckVolume(stack.VolumeBytes); p != nil {

@@ -38,6 +38,8 @@ func TestFaultsAreRefusedWhereTheyDoNotExist(t *testing.T) {
 		{Spec{Fault: "latency", Target: "order->database"}, "docker", ""},
 		{Spec{Fault: "partition", Target: "order|database"}, "local", "no link"},
 		{Spec{Fault: "partition", Target: "order|rest"}, "local", ""},
+		{Spec{Fault: "memory-limit", Target: "order"}, "local", "only containers"},
+		{Spec{Fault: "memory-limit", Target: "database"}, "docker", ""},
 		{Spec{Fault: "memory", Target: "broker"}, "local", ""},
 		{Spec{Fault: "memory", Target: "broker"}, "docker", "no levers"},
 		{Spec{Fault: "memory", Target: "order"}, "docker", ""},

@@ -51,6 +51,16 @@ type Filled interface {
 	ClearVolume(ctx context.Context, replica string) (detail string, err error)
 }
 
+// MemoryLimited is a Fleet whose replicas can be held to some memory.
+type MemoryLimited interface {
+	// LimitMemory holds a replica to so many bytes; one that uses more already
+	// is ended. detail is the limit as the kernel has it and what is used of
+	// it; met says that it was met, or that somebody died of it, and fresh
+	// that the process was not seen under it before.
+	LimitMemory(ctx context.Context, replica string, bytes int64) (detail string, met, fresh bool, err error)
+	FreeMemory(ctx context.Context, replica string) (detail string, err error)
+}
+
 func (s *Stack) cannot(what string) error {
 	return fmt.Errorf("the %s runtime can't %s: %w", s.rt.Name(), what, errors.ErrUnsupported)
 }
@@ -158,6 +168,31 @@ func (s *Stack) ClearVolume(ctx context.Context, replica string) (detail string,
 	}
 	if detail, err = f.ClearVolume(ctx, replica); err != nil {
 		return "", fmt.Errorf("clear the volume of %s: %w", replica, err)
+	}
+	return detail, nil
+}
+
+// LimitMemory holds a replica to so many bytes, whichever process is in its
+// place.
+func (s *Stack) LimitMemory(ctx context.Context, replica string, bytes int64) (detail string, met, fresh bool, err error) {
+	f, ok := s.fleet.(MemoryLimited)
+	if !ok {
+		return "", false, false, s.cannot("limit memory")
+	}
+	if detail, met, fresh, err = f.LimitMemory(ctx, replica, bytes); err != nil {
+		return "", false, false, fmt.Errorf("limit the memory of %s: %w", replica, err)
+	}
+	return detail, met, fresh, nil
+}
+
+// FreeMemory takes the limit away.
+func (s *Stack) FreeMemory(ctx context.Context, replica string) (detail string, err error) {
+	f, ok := s.fleet.(MemoryLimited)
+	if !ok {
+		return "", s.cannot("limit memory")
+	}
+	if detail, err = f.FreeMemory(ctx, replica); err != nil {
+		return "", fmt.Errorf("free the memory of %s: %w", replica, err)
 	}
 	return detail, nil
 }

@@ -39,6 +39,8 @@ func containerCases() []chaos.Spec {
 		chaos.Spec{Fault: "pause", Target: "database", Options: chaos.Options{"for": "500ms"}},
 		chaos.Spec{Fault: "disk-full", Target: "database", Options: chaos.Options{"for": "1s"}},
 		chaos.Spec{Fault: "disk-full", Target: "broker", Options: chaos.Options{"for": "1s", "bytes": "0B"}},
+		chaos.Spec{Fault: "memory-limit", Target: "notification", Options: chaos.Options{"for": "3s", "bytes": "6MiB"}},
+		chaos.Spec{Fault: "memory-limit", Target: "broker", Options: chaos.Options{"for": "3s", "bytes": "250MiB"}},
 		chaos.Spec{Fault: "kill", Target: "database"},
 		chaos.Spec{Fault: "kill", Target: "cache"},
 	)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,7 @@ type place struct {
 	spec      spec
 	logFrom   atomic.Int64 // where the log of the latest process begins
 	keeper    keeper
+	memory    memory
 
 	mu  sync.Mutex
 	id  string // of the container; "": not made yet
@@ -115,6 +117,11 @@ func (p *place) start(ctx context.Context) (*run, error) {
 			return nil, err
 		}
 	}
+	if bytes := p.memory.bytes.Load(); bytes > 0 {
+		if err := p.holdToMemory(ctx, bytes, bytes); err != nil {
+			return nil, err
+		}
+	}
 	log, err := os.OpenFile(p.fleet.logPath(p.name), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
@@ -190,6 +197,9 @@ func (p *place) launch(ctx context.Context, log *os.File) (*run, error) {
 	go func() {
 		defer stop()
 		how := r.await(following, wait)
+		if strings.HasSuffix(how, outOfMemory) {
+			p.memory.kills.Add(1)
+		}
 		// What it said last may still be on its way; a child of its own
 		// could hold the stream open for ever.
 		cut := time.AfterFunc(time.Second, attached.Close)

@@ -77,6 +77,6 @@ func (h *hold) room() (free, all, block int64, err error) {
 	if err := unix.Statfs(h.volume, &fs); err != nil {
 		return 0, 0, 0, fmt.Errorf("look at %s: %w", h.volume, err)
 	}
-	block = int64(fs.Bsize)
+	block = int64(fs.Bsize) //nolint:unconvert // it has 32 bits elsewhere
 	return int64(fs.Bavail) * block, int64(fs.Blocks) * block, block, nil
 }
