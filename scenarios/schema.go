@@ -122,6 +122,7 @@ func imageKeys(c *system.ImagesConfig) rule {
 		{"kafka", image(&c.Kafka), false},
 		{"redis", image(&c.Redis), false},
 		{"postgres", image(&c.PostgreSQL), false},
+		{"collector", image(&c.Collector), false},
 		{"mirror", image(&c.Mirror), false},
 	}}
 }

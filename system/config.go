@@ -183,7 +183,10 @@ type ImagesConfig struct {
 	Kafka      string
 	Redis      string
 	PostgreSQL string
-	Mirror     string // prefix of a registry that has them: "registry.example:5000/mirror"
+	// Collector is one that takes OTLP over HTTP on port 4318, such as Jaeger or
+	// the collector of OpenTelemetry; "": there is none in the stack.
+	Collector string
+	Mirror    string // prefix of a registry that has them: "registry.example:5000/mirror"
 }
 
 // DefaultConfig is the system of the scenario library: one replica of each

@@ -74,6 +74,9 @@ func (f *fleet) furnish(ctx context.Context) error {
 	if err := f.startStation(ctx); err != nil {
 		return err
 	}
+	if err := f.startCollector(ctx); err != nil {
+		return err
+	}
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	f.stopRenewing = stop
 	f.renewing.Go(func() { f.keepRenewed(renewing) })
