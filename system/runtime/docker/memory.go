@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
@@ -25,6 +26,10 @@ type memory struct {
 // refusedForUse is what the daemon says of a limit that is below what is used:
 // the kernel would find nobody to take it from.
 const refusedForUse = "current usage"
+
+// refusedForDeath is what it says of a container that has ended, as long as it
+// does not know that itself.
+const refusedForDeath = "container not running"
 
 // outOfMemory is how the end of a run says that it was for its memory.
 const outOfMemory = " (out of memory)"
@@ -116,10 +121,21 @@ func (f *fleet) FreeMemory(ctx context.Context, replica string) (detail string, 
 // holdToMemory sets how much memory the container may have, and how much of it
 // with what is swapped; of one that does not run, from its next start on.
 func (p *place) holdToMemory(ctx context.Context, bytes, swapped int64) error {
-	_, err := p.fleet.engine.api.ContainerUpdate(ctx, p.id, client.ContainerUpdateOptions{
-		Resources: &container.Resources{Memory: bytes, MemorySwap: swapped},
-	})
-	return err
+	ctx, cancel := context.WithTimeout(ctx, requestLimit)
+	defer cancel()
+	for {
+		_, err := p.fleet.engine.api.ContainerUpdate(ctx, p.id, client.ContainerUpdateOptions{
+			Resources: &container.Resources{Memory: bytes, MemorySwap: swapped},
+		})
+		if err == nil || !strings.Contains(err.Error(), refusedForDeath) {
+			return err
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // memoryStats are the daemon's figures.
