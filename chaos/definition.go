@@ -15,9 +15,12 @@ type Definition struct {
 	Options []Option `json:"options"`
 	Needs   []Need   `json:"needs"`
 	// NotOn says why it can't be made on a runtime, by the runtime's name.
-	NotOn   map[string]string `json:"not_on,omitempty"`
-	Notes   []string          `json:"notes,omitempty"`
-	Example string            `json:"example"` // a command line
+	NotOn map[string]string `json:"not_on,omitempty"`
+	// TargetsOn are the components it can be made on, on a runtime where that
+	// is not all of its targets, by the runtime's name.
+	TargetsOn map[string]Part `json:"targets_on,omitempty"`
+	Notes     []string        `json:"notes,omitempty"`
+	Example   string          `json:"example"` // a command line
 
 	Least int `json:"least,omitempty"` // replicas that its target must have; 0: one will do
 
@@ -27,6 +30,12 @@ type Definition struct {
 	piles  bool   // it may stand more than once on one place
 	check  func(Spec) *UsageError
 	bind   func(e *Engine, s Spec) (act, error)
+}
+
+// Part is some of the targets of a fault.
+type Part struct {
+	Targets []string `json:"targets"`
+	Else    string   `json:"else"` // why the others can't be hit
 }
 
 // Family is what a fault is done to.
@@ -76,7 +85,7 @@ func definitions() []Definition {
 		killLeader, leaderAway, produceErrors, fetchErrors, commitErrors, rebalanceStorm, poison, redrive,
 		slowDatabase, failingDatabase, lockHeld, diskFull, cacheFlush, cacheAway,
 		providerLatency, declineStorm, timeoutStorm,
-		cpuLimit, cpuBurn, memory, files, clock,
+		cpuLimit, cpuBurn, memoryLimit, memory, files, clock,
 	}
 }
 

@@ -113,6 +113,7 @@ func TestImpossibleCombinationsAreRefused(t *testing.T) {
 		{"drop-after", "gateway->order", Options{"bytes": "0"}, `nothing would pass at all`},
 		{"flap", "gateway->order", Options{"down": "1ms"}, `down: 1ms is too short to be seen`},
 		{"memory", "order", Options{"bytes": "0"}, `0 bytes are no burden`},
+		{"memory-limit", "order", Options{"bytes": "5MiB"}, `5MiB is less than the 6MiB that a container needs`},
 		{"clock", "order", Options{"offset": "0s"}, `a clock that is off by nothing is right`},
 		{"kill", "inventory-0", Options{"replicas": "50%"}, `replicas: inventory-0 is one replica`},
 		{"partition", "order|payment", nil, `no link joins the two sides of "order|payment"`},

@@ -59,7 +59,7 @@ func (o Option) Check(text string) error {
 	case Amount:
 		_, err = parseAmount(text, 1)
 	case Bytes:
-		_, err = parseBytes(text)
+		_, err = ParseBytes(text)
 	case Rate:
 		_, err = parseRate(text)
 	case Cores:
@@ -122,7 +122,8 @@ var units = []struct {
 	bytes float64
 }{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}, {"", 1}}
 
-func parseBytes(s string) (int64, error) {
+// ParseBytes reads a size, "64KiB", in bytes.
+func ParseBytes(s string) (int64, error) {
 	for _, u := range units {
 		number, ok := strings.CutSuffix(s, u.name)
 		if !ok {
@@ -139,7 +140,7 @@ func parseBytes(s string) (int64, error) {
 
 func parseRate(s string) (int64, error) {
 	number, ok := strings.CutSuffix(s, "/s")
-	n, err := parseBytes(number)
+	n, err := ParseBytes(number)
 	if !ok || err != nil || n == 0 {
 		return 0, fmt.Errorf("%q is no rate: write 64KiB/s", s)
 	}
@@ -173,7 +174,7 @@ func (s Spec) share(name string) float64 {
 }
 
 func (s Spec) bytes(name string) int64 {
-	n, _ := parseBytes(s.text(name))
+	n, _ := ParseBytes(s.text(name))
 	return n
 }
 

@@ -24,6 +24,11 @@ func (s Spec) CheckOn(runtime string) *UsageError {
 	if why := d.NotOn[runtime]; why != "" {
 		return &UsageError{Field: "fault", Message: d.Name + " can't be made on the " + runtime + " runtime: " + why, Hint: "ordbench chaos list shows what can be made where", elsewhere: true}
 	}
+	if part, only := d.TargetsOn[runtime]; only {
+		if component, _ := s.component(); !slices.Contains(part.Targets, component) {
+			return &UsageError{Field: "target", Message: d.Name + " can't be made on " + component + " on the " + runtime + " runtime: " + part.Else, Hint: "it works on " + strings.Join(part.Targets, ", ")}
+		}
+	}
 	if runtime == onLocal && slices.ContainsFunc(s.LinksOf(), func(link string) bool { return strings.HasSuffix(link, "->"+database) }) {
 		return &UsageError{Field: "target", Message: "on the local runtime the databases are files of the services: there is no link to disturb", Hint: "take slow-database or failing-database, or --runtime docker"}
 	}

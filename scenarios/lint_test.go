@@ -54,6 +54,8 @@ var kindsOfProblem = []struct{ name, old, new string }{
 	{"database that is none", "  patterns: {", "  database: {url: books.db}\n  patterns: {"},
 	{"password in a URL", "  patterns: {", "  database: {url: \"postgres://me:secret@db/x\"}\n  patterns: {"},
 	{"password behind a URL", "  patterns: {", "  database: {url: \"postgres://me@db/x?password=secret\"}\n  patterns: {"},
+	{"volume without a unit it knows", "  patterns: {", "  broker: {volume_size: 3 crates}\n  patterns: {"},
+	{"volume too small for its server", "  patterns: {", "  database: {volume_size: 64MiB}\n  patterns: {"},
 	{"value that comes later", "patterns: {", "scaling: {by: cpu}\n  patterns: {"},
 	{"mapping in place of a value", "seed: 7", "seed: {a: 7}"},
 	{"list in place of a mapping", "  patterns: {outbox: on, inbox: on, breaker: on}", "  patterns: [outbox]"},

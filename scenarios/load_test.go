@@ -51,10 +51,10 @@ system:
   payment: {replicas: 4, decline: 2.5%, timeout: 100%, work: 0s, concurrency: 3}
   notification: {replicas: 5, concurrency: 2}
   scaling: {by: none, lag_threshold: 10, partitions: 4, polling_interval: 500ms, stabilization_window: 0s}
-  broker: {replicas: 3}
-  database: {url: "postgres://u@db:5432/postgres"}
+  broker: {replicas: 3, volume_size: 64MiB}
+  database: {url: "postgres://u@db:5432/postgres", volume_size: 268435457}
   consistency: 2pc
-  images: {kafka: k:1, redis: r:2, postgres: p:3, mirror: here/there}
+  images: {kafka: k:1, redis: r:2, postgres: p:3, collector: c:4, mirror: here/there}
   tracing: {sample: 25%}
   coupling: sync
   patterns: {outbox: off, inbox: false, idempotency: off, breaker: no, tracing: off, dead_letters: off, auth: off, mtls: off, rate_limit: off, shedding: off, bulkhead: off, backoff: off, retry_budget: off}
@@ -105,9 +105,9 @@ func TestEveryKeyIsRead(t *testing.T) {
 				By: system.ScaleByNone, LagThreshold: 10, Partitions: 4, PollingInterval: 500 * time.Millisecond,
 			},
 			Tracing:  system.TracingConfig{Sample: 0.25},
-			Broker:   system.BrokerConfig{Replicas: 3},
-			Images:   system.ImagesConfig{Kafka: "k:1", Redis: "r:2", PostgreSQL: "p:3", Mirror: "here/there"},
-			Database: system.DatabaseConfig{URL: "postgres://u@db:5432/postgres"},
+			Broker:   system.BrokerConfig{Replicas: 3, VolumeSize: 64 << 20},
+			Images:   system.ImagesConfig{Kafka: "k:1", Redis: "r:2", PostgreSQL: "p:3", Collector: "c:4", Mirror: "here/there"},
+			Database: system.DatabaseConfig{URL: "postgres://u@db:5432/postgres", VolumeSize: 268435457},
 			Coupling: system.CouplingSync, Consistency: system.Consistency2PC,
 		},
 		Traffic: Traffic{

@@ -77,9 +77,11 @@ func systemKeys(c *system.Config) object {
 			}}, false},
 			{"broker", object{of: "system.broker", flow: true, fields: []field{
 				{"replicas", brokers(&c.Broker.Replicas), false},
+				{"volume_size", volumeSize(&c.Broker.VolumeSize, system.LeastBrokerVolume), false},
 			}}, false},
 			{"database", object{of: "system.database", flow: true, fields: []field{
 				{"url", optional{databaseURL(&c.Database.URL), func() bool { return c.Database.URL == "" }}, false},
+				{"volume_size", volumeSize(&c.Database.VolumeSize, system.LeastDatabaseVolume), false},
 			}}, false},
 			{"images", imageKeys(&c.Images), false},
 			{"consistency", oneOf(&c.Consistency, []string{system.ConsistencySaga, system.Consistency2PC}), false},
@@ -120,6 +122,7 @@ func imageKeys(c *system.ImagesConfig) rule {
 		{"kafka", image(&c.Kafka), false},
 		{"redis", image(&c.Redis), false},
 		{"postgres", image(&c.PostgreSQL), false},
+		{"collector", image(&c.Collector), false},
 		{"mirror", image(&c.Mirror), false},
 	}}
 }
@@ -140,6 +143,12 @@ func databaseURL(to *string) value {
 		return nil
 	}
 	return v
+}
+
+// volumeSize bounds a volume in containers; where there is no bound it says
+// nothing.
+func volumeSize(to *int64, least int64) rule {
+	return optional{size(to, least, system.MostVolume), func() bool { return *to == 0 }}
 }
 
 // brokers is one broker, or a cluster that survives the death of its leader.

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ordbench/ordbench/chaos"
 )
 
 // The bounds of a scenario, wide enough for any machine; beyond them a value
@@ -143,6 +145,38 @@ func rate(to *float64) value {
 		*to, w = parseRate(s)
 		return w
 	}, func() string { return formatRate(*to) }}
+}
+
+// size is a number of bytes between two bounds, or off.
+func size(to *int64, least, most int64) value {
+	return value{to, "a size such as 256MiB, or off", func(s string) *wrong {
+		if s == "off" || s == "false" || s == "no" {
+			*to = 0
+			return nil
+		}
+		n, err := chaos.ParseBytes(s)
+		switch {
+		case err != nil:
+			return wrongf("write 256MiB or 1GiB", "%q is not a size", s)
+		case n < least || n > most:
+			return wrongf("", "%q is out of range; want %s to %s", s, formatSize(least), formatSize(most))
+		}
+		*to = n
+		return nil
+	}, func() string { return formatSize(*to) }}
+}
+
+// formatSize prints bytes in the largest unit in which they are a whole number.
+func formatSize(n int64) string {
+	for _, unit := range []struct {
+		name  string
+		bytes int64
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		if n%unit.bytes == 0 {
+			return fmt.Sprintf("%d%s", n/unit.bytes, unit.name)
+		}
+	}
+	return fmt.Sprint(n)
 }
 
 // limit is a number of requests per unit of time, or off.

@@ -159,6 +159,9 @@ type BrokerConfig struct {
 	// topic is kept three times, and two of them acknowledge. Only where the
 	// runtime has real brokers.
 	Replicas int
+	// VolumeSize bounds the volume of each broker, in bytes; see
+	// Config.VolumeSize.
+	VolumeSize int64
 }
 
 // DatabaseConfig is where services keep their books, on a runtime that leaves
@@ -169,6 +172,9 @@ type DatabaseConfig struct {
 	// takes a file for each. It has no password in it: that is for PGPASSWORD
 	// or a password file.
 	URL string
+	// VolumeSize bounds the volume of the server, in bytes; see
+	// Config.VolumeSize.
+	VolumeSize int64
 }
 
 // ImagesConfig names the images of a runtime of containers; "" is that
@@ -177,7 +183,10 @@ type ImagesConfig struct {
 	Kafka      string
 	Redis      string
 	PostgreSQL string
-	Mirror     string // prefix of a registry that has them: "registry.example:5000/mirror"
+	// Collector is one that takes OTLP over HTTP on port 4318, such as Jaeger or
+	// the collector of OpenTelemetry; "": there is none in the stack.
+	Collector string
+	Mirror    string // prefix of a registry that has them: "registry.example:5000/mirror"
 }
 
 // DefaultConfig is the system of the scenario library: one replica of each
@@ -267,6 +276,11 @@ func (c Config) Validate() error {
 	count("notification replicas", c.Notification.Replicas, 1)
 	need(c.Tracing.Sample >= 0 && c.Tracing.Sample <= 1, "tracing sample must be a share of 0 to 1, not %g", c.Tracing.Sample)
 	need(c.Broker.Replicas == 1 || c.Broker.Replicas == 3, "broker replicas must be 1 or 3, not %d", c.Broker.Replicas)
+	volume := func(name string, bytes, least int64) {
+		need(bytes == 0 || bytes >= least && bytes <= MostVolume, "%s volume must have %d to %d bytes, not %d", name, least, int64(MostVolume), bytes)
+	}
+	volume("broker", c.Broker.VolumeSize, LeastBrokerVolume)
+	volume("database", c.Database.VolumeSize, LeastDatabaseVolume)
 	need(c.Scaling.Partitions > 0, "partitions must be positive, not %d", c.Scaling.Partitions)
 	switch c.Scaling.By {
 	case ScaleByNone:
@@ -280,6 +294,27 @@ func (c Config) Validate() error {
 	need(c.Coupling == CouplingAsync || c.Coupling == CouplingSync, "coupling %q is unknown: async or sync", c.Coupling)
 	need(c.Consistency == ConsistencySaga || c.Consistency == Consistency2PC, "consistency %q is unknown: saga or 2pc", c.Consistency)
 	return errors.Join(problems...)
+}
+
+// The least that a bounded volume holds, in bytes: what a server keeps before
+// its first order, and room to work.
+const (
+	LeastBrokerVolume   = 64 << 20
+	LeastDatabaseVolume = 256 << 20
+	MostVolume          = 1 << 40
+)
+
+// VolumeSize is how many bytes the volume of a replica of comp holds; 0: as
+// many as the machine has. A bounded volume is kept in memory, where the
+// runtime has volumes of its own, and can be filled.
+func (c Config) VolumeSize(comp Component) int64 {
+	switch comp {
+	case Broker:
+		return c.Broker.VolumeSize
+	case Database:
+		return c.Database.VolumeSize
+	}
+	return 0
 }
 
 // Slots is how many replicas of comp the stack has room for.

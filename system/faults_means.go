@@ -41,6 +41,26 @@ type Lockable interface {
 	HoldLock(ctx context.Context, c Component) (detail string, release func() error, err error)
 }
 
+// Filled is a Fleet whose volumes can be filled, where they are bounded.
+type Filled interface {
+	// FillVolume takes the room of a replica's volume, whether a process uses
+	// it or not, until spare bytes are left, and says what was seen; fresh
+	// says that there was more room.
+	FillVolume(ctx context.Context, replica string, spare int64) (detail string, fresh bool, err error)
+	// ClearVolume gives the room back, and says how much there is.
+	ClearVolume(ctx context.Context, replica string) (detail string, err error)
+}
+
+// MemoryLimited is a Fleet whose replicas can be held to some memory.
+type MemoryLimited interface {
+	// LimitMemory holds a replica to so many bytes; one that uses more already
+	// is ended. detail is the limit as the kernel has it and what is used of
+	// it; met says that it was met, or that somebody died of it, and fresh
+	// that the process was not seen under it before.
+	LimitMemory(ctx context.Context, replica string, bytes int64) (detail string, met, fresh bool, err error)
+	FreeMemory(ctx context.Context, replica string) (detail string, err error)
+}
+
 func (s *Stack) cannot(what string) error {
 	return fmt.Errorf("the %s runtime can't %s: %w", s.rt.Name(), what, errors.ErrUnsupported)
 }
@@ -120,6 +140,61 @@ func (s *Stack) HoldLock(ctx context.Context, component string) (detail string, 
 		return "", nil, fmt.Errorf("hold the lock of %s: %w", component, err)
 	}
 	return detail, release, nil
+}
+
+// VolumeBytes is how many bytes the volume of a component's replicas holds; 0:
+// it has no bound.
+func (s *Stack) VolumeBytes(component string) int64 {
+	return s.cfg.VolumeSize(Component(component))
+}
+
+// FillVolume takes the room of a replica's volume until spare bytes are left.
+func (s *Stack) FillVolume(ctx context.Context, replica string, spare int64) (detail string, fresh bool, err error) {
+	f, ok := s.fleet.(Filled)
+	if !ok {
+		return "", false, s.cannot("fill volumes")
+	}
+	if detail, fresh, err = f.FillVolume(ctx, replica, spare); err != nil {
+		return "", false, fmt.Errorf("fill the volume of %s: %w", replica, err)
+	}
+	return detail, fresh, nil
+}
+
+// ClearVolume gives the room back.
+func (s *Stack) ClearVolume(ctx context.Context, replica string) (detail string, err error) {
+	f, ok := s.fleet.(Filled)
+	if !ok {
+		return "", s.cannot("fill volumes")
+	}
+	if detail, err = f.ClearVolume(ctx, replica); err != nil {
+		return "", fmt.Errorf("clear the volume of %s: %w", replica, err)
+	}
+	return detail, nil
+}
+
+// LimitMemory holds a replica to so many bytes, whichever process is in its
+// place.
+func (s *Stack) LimitMemory(ctx context.Context, replica string, bytes int64) (detail string, met, fresh bool, err error) {
+	f, ok := s.fleet.(MemoryLimited)
+	if !ok {
+		return "", false, false, s.cannot("limit memory")
+	}
+	if detail, met, fresh, err = f.LimitMemory(ctx, replica, bytes); err != nil {
+		return "", false, false, fmt.Errorf("limit the memory of %s: %w", replica, err)
+	}
+	return detail, met, fresh, nil
+}
+
+// FreeMemory takes the limit away.
+func (s *Stack) FreeMemory(ctx context.Context, replica string) (detail string, err error) {
+	f, ok := s.fleet.(MemoryLimited)
+	if !ok {
+		return "", s.cannot("limit memory")
+	}
+	if detail, err = f.FreeMemory(ctx, replica); err != nil {
+		return "", fmt.Errorf("free the memory of %s: %w", replica, err)
+	}
+	return detail, nil
 }
 
 // FlushCache removes every key of the cache and says how many there were.

@@ -33,6 +33,7 @@ type Status struct {
 	Lag        []bus.Lag         `json:"lag"`
 	LagError   string            `json:"lag_error,omitempty"` // why Lag is not known
 	Breakers   []BreakerSample   `json:"breakers"`
+	Collector  *Collector        `json:"collector,omitempty"` // of traces, where one stands in the stack
 }
 
 // ComponentStatus is one component and its replicas.
@@ -69,6 +70,7 @@ func (s *Stack) Status(ctx context.Context) Status {
 		UptimeMS:   time.Since(s.bootedAt).Milliseconds(),
 		Components: []ComponentStatus{},
 		Lag:        []bus.Lag{},
+		Collector:  s.Collector(),
 	}
 	var asked sync.WaitGroup
 	asked.Go(func() {

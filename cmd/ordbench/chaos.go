@@ -163,6 +163,11 @@ func listFaults(w io.Writer, all []chaos.Definition, brief bool) error {
 			continue
 		}
 		fmt.Fprintf(w, "  %19s on %s; %s\n", "", strings.Join(d.Targets, ", "), runsHere(d))
+		for _, runtime := range []string{runtimeLocal, runtimeDocker} {
+			if part, only := d.TargetsOn[runtime]; only {
+				fmt.Fprintf(w, "  %19s on the %s runtime only on %s: %s\n", "", runtime, strings.Join(part.Targets, ", "), part.Else)
+			}
+		}
 		for _, n := range d.Needs {
 			on := ""
 			if n.On != "" {

@@ -1,10 +1,18 @@
 package main
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -35,15 +43,94 @@ func TestScriptsInContainers(t *testing.T) {
 	if said, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
+	collectorImage, deadImage := makeCollector(t, s.Host, s.Arch)
 	p := scripts("testdata/docker")
 	setup := p.Setup
 	p.Setup = func(env *testscript.Env) error {
 		env.Setenv(runtimeVariable, runtimeDocker)
 		env.Setenv("PROGRAM", program)
+		env.Setenv("COLLECTOR_IMAGE", collectorImage)
+		env.Setenv("DEAD_IMAGE", deadImage)
 		return setup(env)
 	}
 	p.Cmds["containers"] = containers
+	p.Cmds["collected"] = collected
 	testscript.Run(t, p)
+}
+
+// makeCollector makes an image of a collector of traces, and one whose program
+// does not start, until the end of the test.
+func makeCollector(t *testing.T, host, arch string) (image, dead string) {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "collector")
+	build := exec.Command("go", "build", "-trimpath", "-o", program, "./testdata/collector")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
+	if said, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	text, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var layer bytes.Buffer
+	w := tar.NewWriter(&layer)
+	err = w.WriteHeader(&tar.Header{Name: "collector", Mode: 0o755, Size: int64(len(text))})
+	if err == nil {
+		_, err = w.Write(text)
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	api, err := client.New(client.FromEnv, client.WithHost(host))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = api.Close() })
+	load := func(image string, changes ...string) string {
+		image = fmt.Sprintf("ordbench/test-collector:%s-%d", image, os.Getpid())
+		answer, err := api.ImageImport(t.Context(), client.ImageImportSource{Source: bytes.NewReader(layer.Bytes()), SourceName: "-"}, image, client.ImageImportOptions{Changes: changes})
+		if err == nil {
+			_, err = io.Copy(io.Discard, answer)
+			err = errors.Join(err, answer.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if _, err := api.ImageRemove(context.Background(), image, client.ImageRemoveOptions{Force: true}); err != nil {
+				t.Error(err)
+			}
+		})
+		return image
+	}
+	ports := []string{"EXPOSE 4318", "EXPOSE 16686"}
+	return load("good", append(ports, `ENTRYPOINT ["/collector"]`)...), load("dead", append(ports, `ENTRYPOINT ["/collector", "dead"]`)...)
+}
+
+// collected N waits until the collector in the stack of this script has N
+// spans or more, for 20 s at most.
+func collected(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: collected N")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ts.Check(ts.Exec("ordbench", "status", "--json"))
+	var st system.Status
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &st))
+	if st.Collector == nil {
+		ts.Fatalf("the stack has no collector")
+	}
+	until(ts, 20*time.Second, func() bool {
+		res, err := http.Get(st.Collector.UI)
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		n := 0
+		_, err = fmt.Fscan(res.Body, &n)
+		return err == nil && n >= want
+	}, "the collector has fewer than %d spans", want)
 }
 
 // containers succeeds if this script has containers, networks or volumes. It

@@ -57,6 +57,7 @@ The first Ctrl-C stops the load and reports; the second tears down at once.
 	f := cmd.Flags()
 	f.StringVarP(&o.out, "out", "o", defaultOut, "directory for results")
 	o.runtime.flags(cmd)
+	o.runtime.collectorFlag(cmd)
 	f.Int64Var(&o.seed, "seed", 0, "seed of arrivals and orders, instead of the scenario's")
 	f.StringArrayVar(&o.set, "set", nil, "change one value of the scenario, path=value; may be repeated")
 	f.StringVar(&o.otlp, "otlp-endpoint", "", "URL of an OpenTelemetry collector that gets the traces too")
@@ -94,6 +95,7 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 			problems = append(problems, err)
 			continue
 		}
+		o.runtime.apply(&s.System)
 		rt, why, err := o.runtime.choose(cmd.Context(), cmd.ErrOrStderr(), s.System, misfit(s))
 		if err != nil {
 			problems = append(problems, err)

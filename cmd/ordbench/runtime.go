@@ -30,10 +30,11 @@ var runtimes = []string{runtimeAuto, runtimeLocal, runtimeDocker}
 
 // runtimeOptions say where the system runs.
 type runtimeOptions struct {
-	name   string
-	images []string
-	mirror string
-	binary string
+	name      string
+	images    []string
+	collector string
+	mirror    string
+	binary    string
 }
 
 func (o *runtimeOptions) flags(cmd *cobra.Command) {
@@ -49,6 +50,11 @@ func (o *runtimeOptions) flags(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("runtime", cobra.FixedCompletions(runtimes, cobra.ShellCompDirectiveNoFileComp))
 }
 
+// collectorFlag is for what boots a system that is traced.
+func (o *runtimeOptions) collectorFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.collector, "collector-image", "", "docker: put this collector of traces, such as jaegertracing/jaeger, into the stack; it takes OTLP over HTTP on port 4318")
+}
+
 // args are the flags again, for a process that runs the same.
 func (o *runtimeOptions) args() []string {
 	args := []string{"--runtime", o.name, "--registry-mirror", o.mirror, "--system-binary", o.binary}
@@ -56,6 +62,13 @@ func (o *runtimeOptions) args() []string {
 		args = append(args, "--image", i)
 	}
 	return args
+}
+
+// apply is what the flags change in a system.
+func (o *runtimeOptions) apply(cfg *system.Config) {
+	if o.collector != "" {
+		cfg.Images.Collector = o.collector
+	}
 }
 
 // choose returns the runtime for a system of cfg: the one that was asked for,
@@ -122,6 +135,10 @@ func (o *runtimeOptions) validate() error {
 // suits says what a system asks for that a runtime does not have.
 func suits(rt system.Runtime, cfg system.Config) error {
 	switch files := cfg.Database.URL == ""; {
+	case cfg.Images.Collector != "" && !cfg.Patterns.Tracing:
+		return usageError{errors.New("a collector has nothing to collect while system.patterns.tracing is off")}
+	case rt.Name() == runtimeLocal && cfg.Images.Collector != "":
+		return usageError{errors.New("a collector of the stack is a container: take --runtime docker, or name one that is there with --otlp-endpoint")}
 	case rt.Name() == runtimeLocal && files && cfg.Consistency == system.Consistency2PC:
 		return usageError{local.ErrNoServer}
 	case rt.Name() == runtimeDocker && !files:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -48,7 +49,12 @@ func printStatus(w io.Writer, info control.Info, st system.Status) error {
 		what += " " + info.Scenario
 	}
 	fmt.Fprintf(w, "%s  %s, %s runtime, pid %d, up %s\n", info.ID, what, st.Runtime, info.PID, ms(st.UptimeMS))
-	fmt.Fprintf(w, "gateway  %s\nlogs     %s/logs\n\n", st.URL, info.Dir)
+	fmt.Fprintf(w, "gateway  %s\nlogs     %s/logs\n", st.URL, info.Dir)
+	if c := st.Collector; c != nil {
+		fmt.Fprintf(w, "traces   %s (%s)", cmp.Or(c.UI, "in the collector"), c.Image)
+		fmt.Fprintf(w, ", OTLP at %s\n", c.Endpoint)
+	}
+	fmt.Fprintln(w)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "REPLICA\tSTATE\tPID\tUP\tRESTARTS\tCPU\tMEMORY\tADDRESS\t")
 	for _, c := range st.Components {

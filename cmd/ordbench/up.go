@@ -56,6 +56,7 @@ SCENARIO, the system as that describes it. Data last as long as the stack.`,
 	f.BoolVarP(&o.detach, "detach", "d", false, "return when it is ready, and let it run")
 	f.StringVarP(&o.out, "out", "o", defaultOut, "directory for data and logs")
 	o.runtime.flags(cmd)
+	o.runtime.collectorFlag(cmd)
 	f.StringVar(&o.listen, "listen", "", "address of the gateway, host:port; a free port by default")
 	f.StringVar(&o.otlp, "otlp-endpoint", "", "URL of an OpenTelemetry collector that gets the traces")
 	f.StringArrayVar(&o.set, "set", nil, "change one value of the scenario, path=value; may be repeated")
@@ -81,6 +82,7 @@ func (o *upOptions) config(args []string) (cfg system.Config, name string, err e
 	if o.listen != "" {
 		cfg.Gateway.Addr = o.listen
 	}
+	o.runtime.apply(&cfg)
 	return cfg, name, nil
 }
 
@@ -132,6 +134,9 @@ func (o *upOptions) foreground(cmd *cobra.Command, args []string) error {
 	}
 	// The error is that of the Close below; this one is for the ways out before it.
 	defer func() { _ = session.Close(ctx) }()
+	if err := session.TraceTo(collector); err != nil {
+		return err
+	}
 	st, err := session.Status(ctx)
 	if err != nil {
 		return err
@@ -202,7 +207,7 @@ func (o *upOptions) background(cmd *cobra.Command, args []string) error {
 		return &conductor.OutDirError{Dir: o.out, Err: err}
 	}
 	defer logFile.Close()
-	child := []string{"up", "--id", id, "--out", o.out, "--listen", o.listen, "--otlp-endpoint", o.otlp, "--no-color"}
+	child := []string{"up", "--id", id, "--out", o.out, "--listen", o.listen, "--otlp-endpoint", o.otlp, "--collector-image", o.runtime.collector, "--no-color"}
 	child = append(child, o.runtime.args()...)
 	for _, set := range o.set {
 		child = append(child, "--set", set)

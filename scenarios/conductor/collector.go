@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ordbench/ordbench/reports"
@@ -37,8 +38,9 @@ func CheckEndpoint(endpointURL string) error {
 // Collector receives the spans of a stack, judges them, and sends them on if
 // it is asked to.
 type Collector struct {
-	book    *traces.Book    // nil: nobody asks for a judgement
-	forward *otlp.Forwarder // nil: nobody else wants them
+	book    *traces.Book                   // nil: nobody asks for a judgement
+	forward *otlp.Forwarder                // nil: nobody else wants them
+	beside  atomic.Pointer[otlp.Forwarder] // to the collector in the stack; nil: there is none
 	stop    context.CancelFunc
 	served  chan error
 	once    sync.Once
@@ -49,7 +51,7 @@ type Collector struct {
 // neither, and returns nil, where the system is not traced. The endpoint is
 // that of another collector that wants them too; "" is none.
 func Collect(ctx context.Context, cfg *system.Config, book *traces.Book, endpointURL string) (*Collector, error) {
-	if !cfg.Patterns.Tracing || book == nil && endpointURL == "" {
+	if !cfg.Patterns.Tracing || book == nil && endpointURL == "" && cfg.Images.Collector == "" {
 		return nil, nil
 	}
 	c := &Collector{book: book, served: make(chan error, 1)}
@@ -74,6 +76,9 @@ func (c *Collector) take(request []byte) (rejected int, err error) {
 	if c.forward != nil {
 		c.forward.Send(request)
 	}
+	if f := c.beside.Load(); f != nil {
+		f.Send(request)
+	}
 	if c.book != nil {
 		return c.book.Take(request)
 	}
@@ -89,6 +94,27 @@ func (c *Collector) Recover(cfg system.Config) error {
 		_, err := c.take(append(head, spans...))
 		return err
 	})
+}
+
+// join sends the spans to the collector that stands in the stack, too.
+func (c *Collector) join(in *system.Collector) error {
+	if c == nil || in == nil {
+		return nil
+	}
+	f, err := otlp.NewForwarder(in.Endpoint)
+	c.beside.Store(f)
+	return err
+}
+
+// leave ends that, before the stack goes.
+func (c *Collector) leave() error {
+	if c == nil {
+		return nil
+	}
+	if f := c.beside.Swap(nil); f != nil {
+		return f.Close()
+	}
+	return nil
 }
 
 // Close ends the receiving, and sends on what waits. It may be called twice;

@@ -23,7 +23,7 @@ func containerCases() []chaos.Spec {
 	for _, spec := range cases {
 		d, _ := chaos.Find(spec.Fault)
 		switch {
-		case d.NotOn["docker"] != "":
+		case d.NotOn["docker"] != "", spec.CheckOn("docker") != nil && d.TargetsOn["docker"].Else != "":
 			continue
 		case spec.Fault == "rebalance-storm": // members of a real group take a moment to come back
 			spec.Options = chaos.Options{"for": "4s"}
@@ -37,13 +37,19 @@ func containerCases() []chaos.Spec {
 		chaos.Spec{Fault: "packet-loss", Target: "inventory", Options: chaos.Options{"share": "100%", "peer": "broker", "for": "1s"}},
 		chaos.Spec{Fault: "packet-delay", Target: "database", Options: chaos.Options{"delay": "20ms", "for": "500ms"}},
 		chaos.Spec{Fault: "pause", Target: "database", Options: chaos.Options{"for": "500ms"}},
+		chaos.Spec{Fault: "disk-full", Target: "database", Options: chaos.Options{"for": "1s"}},
+		chaos.Spec{Fault: "disk-full", Target: "broker", Options: chaos.Options{"for": "1s", "bytes": "0B"}},
+		chaos.Spec{Fault: "memory-limit", Target: "notification", Options: chaos.Options{"for": "3s", "bytes": "6MiB"}},
+		chaos.Spec{Fault: "memory-limit", Target: "broker", Options: chaos.Options{"for": "3s", "bytes": "250MiB"}},
 		chaos.Spec{Fault: "kill", Target: "database"},
 		chaos.Spec{Fault: "kill", Target: "cache"},
 	)
 }
 
 func TestEachFaultShowsItsEffectOnContainersAndIsUndone(t *testing.T) {
-	s, orders := openContainers(t, small(), chaos.Links())
+	cfg := small()
+	cfg.Broker.VolumeSize, cfg.Database.VolumeSize = 128<<20, 512<<20
+	s, orders := openContainers(t, cfg, chaos.Links())
 	orders.flowing(t)
 	showsAndUndoes(t, s, orders, containerCases(), "kill-leader")
 	t.Run("after a restart", func(t *testing.T) {

@@ -175,6 +175,9 @@ func (r *run) boot(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	r.session, r.collector = session, collector
+	if err := session.TraceTo(collector); err != nil {
+		r.trouble("the collector in the stack: %v", err)
+	}
 	r.booted = time.Now()
 	r.standsOn = session.Stack.Infrastructure(ctx)
 	r.event("the stack is up: %s (%s, booted in %s)", session.Stack.URL(), session.Stack.Runtime(), r.booted.Sub(r.began).Round(time.Millisecond))

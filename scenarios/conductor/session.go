@@ -46,6 +46,7 @@ type Session struct {
 	Stack  *system.Stack
 	Faults *chaos.Engine
 
+	collector *Collector    // nil: nobody wants the spans
 	asked     chan struct{} // closed when somebody asked for the end
 	gone      chan struct{} // closed when nothing of the stack is left
 	askOnce   sync.Once
@@ -122,13 +123,20 @@ func (s *Session) Close(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 		defer cancel()
 		s.Faults.Wind(ctx)
-		s.closed = errors.Join(s.Stack.Close(ctx), s.wiring.close(), s.journal.Close())
+		s.closed = errors.Join(s.collector.leave(), s.Stack.Close(ctx), s.wiring.close(), s.journal.Close())
 		os.RemoveAll(filepath.Join(s.Info.Dir, dataDir))
 		close(s.gone)
 		s.stop()
 		s.closed = errors.Join(s.closed, <-s.served, s.audit.Close())
 	})
 	return s.closed
+}
+
+// TraceTo lets the collector of its spans know of the one in the stack, where
+// there is one.
+func (s *Session) TraceTo(c *Collector) error {
+	s.collector = c
+	return c.join(s.Stack.Collector())
 }
 
 // URL is where the load goes: the gateway, or the proxy before it.

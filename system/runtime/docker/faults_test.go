@@ -19,6 +19,7 @@ func disturb(ctx context.Context, dir string) error {
 	cfg := system.DefaultConfig()
 	cfg.Dir = dir
 	cfg.Links = []string{"gateway->order", "order->broker"}
+	cfg.Database.VolumeSize = system.LeastDatabaseVolume
 	s, err := system.Boot(ctx, Runtime{}, cfg, nil)
 	if err != nil {
 		return err
@@ -30,6 +31,9 @@ func disturb(ctx context.Context, dir string) error {
 		return err
 	}
 	if _, _, err := s.LimitCPU(ctx, "inventory-0", 0.5); err != nil {
+		return err
+	}
+	if _, _, err := s.FillVolume(ctx, "database-0", 0); err != nil {
 		return err
 	}
 	_, _, err = s.Pause(ctx, "broker-0")
@@ -58,8 +62,8 @@ func TestKilledInMidFaultLeavesNothing(t *testing.T) {
 	if err != nil || strings.TrimSpace(line) != "disturbed" {
 		t.Fatalf("it said %q, %v", line, err)
 	}
-	// Helpers, a station and the replicas: the test would see what is left.
-	if look != nil || len(stands.containers) < len(before.containers)+11 {
+	// Helpers, a keeper, a station and the replicas: the test would see what is left.
+	if look != nil || len(stands.containers) < len(before.containers)+12 {
 		t.Errorf("there were %d containers, %d before: %v", len(stands.containers), len(before.containers), look)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -28,13 +28,14 @@ type fleet struct {
 	claim     *claim
 	reaper    *reaper
 	ports     ports
-	network   string          // name
-	subnet    string          // CIDR
-	gateway   string          // this machine, as the containers see it
-	spans     *relay          // nil: there are none to bring
-	password  string          // of the database
-	collector string          // URL of spans, as the containers see it; "": there are none
-	detours   *system.Detours // what stands in the links; nil: nothing
+	network   string            // name
+	subnet    string            // CIDR
+	gateway   string            // this machine, as the containers see it
+	spans     *relay            // nil: there are none to bring
+	password  string            // of the database
+	collector string            // URL of spans, as the containers see it; "": there are none
+	collects  *system.Collector // beside ours; nil: none
+	detours   *system.Detours   // what stands in the links; nil: nothing
 	replicas  []system.Replica
 	places    map[string]*place
 	starting  chan struct{} // a place in it for each container that is made and started
@@ -238,6 +239,7 @@ func (f *fleet) Close() error {
 	}
 	for _, p := range f.places {
 		p.settle(ctx)
+		p.forgo()
 	}
 	if f.spans != nil {
 		problems = append(problems, f.spans.Close())

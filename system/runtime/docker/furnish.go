@@ -69,8 +69,12 @@ func (f *fleet) furnish(ctx context.Context) error {
 			}
 			p.spec = s
 		}
+		p.spec.bound = f.cfg.VolumeSize(r.Component)
 	}
 	if err := f.startStation(ctx); err != nil {
+		return err
+	}
+	if err := f.startCollector(ctx); err != nil {
 		return err
 	}
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -158,11 +162,16 @@ func (f *fleet) redis() spec {
 // postgres acknowledges a commit when it is on disk, its default.
 func (f *fleet) postgres() spec {
 	const secretPath = "/etc/ordbench-postgres-password"
+	var log []string
+	if bound := f.cfg.VolumeSize(system.Database); bound > 0 {
+		// Its log, which grows to a GiB else, must leave room for the books.
+		log = []string{"-c", "min_wal_size=32MB", "-c", fmt.Sprintf("max_wal_size=%dMB", bound>>22)}
+	}
 	return spec{
 		image: f.images.postgres, volume: "/ordbench",
 		stop: "INT", // at TERM it would wait for its clients to leave
-		cmd: []string{"postgres", "-c", "listen_addresses=*", "-c", "max_connections=600", "-c", "shared_buffers=128MB", "-c", "jit=off",
-			"-c", "max_prepared_transactions=300"}, // as many as the gateway has places, and more,
+		cmd: append([]string{"postgres", "-c", "listen_addresses=*", "-c", "max_connections=600", "-c", "shared_buffers=128MB", "-c", "jit=off",
+			"-c", "max_prepared_transactions=300"}, log...), // as many as the gateway has places, and more
 		env: map[string]string{
 			"PGDATA":                 "/ordbench/pgdata",
 			"POSTGRES_USER":          postgresUser,

@@ -12,20 +12,23 @@ import (
 
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/client"
 
 	"github.com/ordbench/ordbench/system/runtime/inside"
 )
 
 // helper is a container of the system's image within the network and among
-// the processes of another one. It dies with that, and ends, undoing what it
-// did, when the connection to it ends: also when this process is killed.
+// the processes of another one, with which it dies, or with a volume. It ends,
+// undoing what it did, when the connection to it ends: also when this process
+// is killed.
 type helper struct {
 	api      client.APIClient
 	id       string
 	attached client.HijackedResponse
 
-	said *io.PipeReader
+	said  *io.PipeReader
+	ended chan struct{} // closed when it has
 
 	mu      sync.Mutex
 	answers *json.Decoder
@@ -35,25 +38,32 @@ type helper struct {
 // helperLimit bounds the start of a helper and one order to it.
 const helperLimit = 15 * time.Second
 
-// might is what a helper is made of: who it is, and what it may do.
+// might is what a helper is made of: who it is, what it may do, and to what.
 type might struct {
-	user string
-	caps []string
+	user   string
+	caps   []string
+	within string // the container in whose namespaces it is; "": alone, without a network
+	mounts []mount.Mount
 }
 
-// help starts a helper for a container.
-func (f *fleet) help(ctx context.Context, target string, m might) (*helper, error) {
+// help starts a helper.
+func (f *fleet) help(ctx context.Context, m might) (*helper, error) {
 	ctx, cancel := context.WithTimeout(ctx, helperLimit)
 	defer cancel()
 	api := f.engine.api
+	network, processes := "none", ""
+	if m.within != "" {
+		network, processes = "container:"+m.within, "container:"+m.within
+	}
 	made, err := api.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Config: &container.Config{
 			Image: f.images.system, Cmd: []string{"inside"}, User: m.user, Labels: f.labels(),
 			AttachStdin: true, OpenStdin: true, StdinOnce: true, AttachStdout: true, AttachStderr: true,
 		},
 		HostConfig: &container.HostConfig{
-			NetworkMode: container.NetworkMode("container:" + target),
-			PidMode:     container.PidMode("container:" + target),
+			NetworkMode: container.NetworkMode(network),
+			PidMode:     container.PidMode(processes),
+			Mounts:      m.mounts,
 			CapDrop:     []string{"ALL"},
 			CapAdd:      m.caps,
 			AutoRemove:  true,
@@ -63,7 +73,7 @@ func (f *fleet) help(ctx context.Context, target string, m might) (*helper, erro
 	if err != nil {
 		return nil, fmt.Errorf("make a helper: %w", err)
 	}
-	h := &helper{api: api, id: made.ID}
+	h := &helper{api: api, id: made.ID, ended: make(chan struct{})}
 	attached, err := api.ContainerAttach(ctx, made.ID, client.ContainerAttachOptions{Stream: true, Stdin: true, Stdout: true, Stderr: true})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("attach to a helper: %w", err), h.remove())
@@ -72,10 +82,11 @@ func (f *fleet) help(ctx context.Context, target string, m might) (*helper, erro
 	if _, err := api.ContainerStart(ctx, made.ID, client.ContainerStartOptions{}); err != nil {
 		attached.Close()
 		_ = h.remove() // some daemons have removed it already
-		return nil, fmt.Errorf("start a helper in its namespaces: %w", err)
+		return nil, fmt.Errorf("start a helper: %w", err)
 	}
 	answers, said := io.Pipe()
 	go func() {
+		defer close(h.ended)
 		var complaints strings.Builder
 		_, err := stdcopy.StdCopy(said, &complaints, h.attached.Reader)
 		if err == nil {

@@ -16,13 +16,13 @@ import (
 )
 
 // images are what the places of a fleet are made of.
-type images struct{ kafka, redis, postgres, system string }
+type images struct{ kafka, redis, postgres, collector, system string }
 
 // Product is one piece of infrastructure and where its image comes from.
 type Product struct {
 	Name     string // as in --image NAME=IMAGE and in a scenario's system.images
 	Title    string
-	Default  string // from a registry
+	Default  string // from a registry; "": there is none unless it is asked for
 	Built    string // what `make images` makes, taken before the registry is asked
 	Variable string // of the environment
 	of       func(*system.ImagesConfig) *string
@@ -105,6 +105,9 @@ type ImageError struct {
 }
 
 func (e *ImageError) Error() string {
+	if e.Product.Default == "" {
+		return fmt.Sprintf("image %s for %s: %v\nName another with --%s-image IMAGE or system.images.%[4]s, or leave it out", e.Image, e.Product.Title, e.Err, e.Product.Name)
+	}
 	return fmt.Sprintf("image %s for %s: %v\nName another with --image %s=IMAGE, %s or system.images.%s, build one with `make images`, or take --runtime local",
 		e.Image, e.Product.Title, e.Err, e.Product.Name, e.Product.Variable, e.Product.Name)
 }
@@ -122,11 +125,18 @@ func (f *fleet) findImages(ctx context.Context) error {
 		}
 		found[p.Name] = image
 	}
+	collector := ""
+	if image := f.cfg.Images.Collector; image != "" {
+		var err error
+		if collector, err = f.engine.find(ctx, collectorProduct, image, mirror, f.rt.Progress); err != nil {
+			return err
+		}
+	}
 	own, err := f.engine.systemImage(ctx, f.rt.Binary, f.rt.Progress)
 	if err != nil {
 		return fmt.Errorf("the system's own image: %w", err)
 	}
-	f.images = images{kafka: found["kafka"], redis: found["redis"], postgres: found["postgres"], system: own}
+	f.images = images{kafka: found["kafka"], redis: found["redis"], postgres: found["postgres"], collector: collector, system: own}
 	return nil
 }
 

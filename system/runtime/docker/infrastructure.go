@@ -36,6 +36,9 @@ func (f *fleet) Infrastructure(ctx context.Context) map[string]string {
 			found["database"] = say("PostgreSQL", f.postgresVersion(ctx), f.images.postgres)
 		}
 	}
+	if f.collects != nil {
+		found["collector"] = f.collects.Image
+	}
 	if n := f.cfg.Slots(system.Broker); n > 1 {
 		found["broker"] += fmt.Sprintf(", %d brokers", n)
 	}

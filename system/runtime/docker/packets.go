@@ -35,7 +35,8 @@ func (r *run) askInside(ctx context.Context, who **helper, m might, o inside.Ord
 	default:
 	}
 	if *who == nil {
-		h, err := r.place.fleet.help(ctx, r.id, m)
+		m.within = r.id
+		h, err := r.place.fleet.help(ctx, m)
 		if err != nil {
 			return inside.Answer{}, err
 		}
@@ -51,7 +52,7 @@ func (r *run) askInside(ctx context.Context, who **helper, m might, o inside.Ord
 
 // askNetwork gives an order about packets.
 func (r *run) askNetwork(ctx context.Context, o inside.Order) (inside.Answer, error) {
-	a, err := r.askInside(ctx, &r.in.network, might{"0", []string{"NET_ADMIN"}}, o)
+	a, err := r.askInside(ctx, &r.in.network, might{user: "0", caps: []string{"NET_ADMIN"}}, o)
 	if r.in.network == nil {
 		r.in.drop, r.in.delayed = nil, false
 	}
@@ -70,7 +71,7 @@ func (r *run) askLimiter(o inside.Order) (inside.Answer, error) {
 			return inside.Answer{}, err
 		}
 		if m.user = found.Container.Config.User; m.user == "" || m.user == "0" || m.user == "root" {
-			m = might{"0", []string{"SYS_RESOURCE", "SYS_PTRACE"}}
+			m = might{user: "0", caps: []string{"SYS_RESOURCE", "SYS_PTRACE"}}
 		}
 	}
 	a, err := r.askInside(ctx, &r.in.limiter, m, o)

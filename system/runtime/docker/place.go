@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,8 @@ type place struct {
 	published map[string]int // host port by container port
 	spec      spec
 	logFrom   atomic.Int64 // where the log of the latest process begins
+	keeper    keeper
+	memory    memory
 
 	mu  sync.Mutex
 	id  string // of the container; "": not made yet
@@ -53,6 +56,7 @@ type spec struct {
 	files   []file
 	renewed []renewed
 	volume  string // where the data are kept; "": nowhere
+	bound   int64  // bytes that the volume holds; 0: as many as there are
 	mounts  []mount.Mount
 	stop    string // the signal that ends it in good order
 }
@@ -95,6 +99,9 @@ func (p *place) start(ctx context.Context) (*run, error) {
 			return nil, ctx.Err()
 		}
 	}
+	if err := p.keep(ctx); err != nil {
+		return nil, err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.id == "" {
@@ -107,6 +114,11 @@ func (p *place) start(ctx context.Context) (*run, error) {
 	}
 	if p.rationed.Load() {
 		if err := p.quota(ctx, -1); err != nil {
+			return nil, err
+		}
+	}
+	if bytes := p.memory.bytes.Load(); bytes > 0 {
+		if err := p.holdToMemory(ctx, bytes, bytes); err != nil {
 			return nil, err
 		}
 	}
@@ -185,6 +197,9 @@ func (p *place) launch(ctx context.Context, log *os.File) (*run, error) {
 	go func() {
 		defer stop()
 		how := r.await(following, wait)
+		if strings.HasSuffix(how, outOfMemory) {
+			p.memory.kills.Add(1)
+		}
 		// What it said last may still be on its way; a child of its own
 		// could hold the stream open for ever.
 		cut := time.AfterFunc(time.Second, attached.Close)
@@ -214,8 +229,7 @@ func (p *place) make(ctx context.Context) error {
 	f := p.fleet
 	mounts := slices.Clone(p.spec.mounts)
 	if p.spec.volume != "" {
-		mounts = append(mounts, mount.Mount{Type: mount.TypeVolume, Source: f.resource(p.name), Target: p.spec.volume,
-			VolumeOptions: &mount.VolumeOptions{Labels: f.labels()}})
+		mounts = append(mounts, p.volume(p.spec.volume))
 	}
 	var exposed []string
 	bound := network.PortMap{}

@@ -64,19 +64,23 @@ func (p *place) quota(ctx context.Context, microseconds int64) error {
 }
 
 // throttled asks the daemon in how many periods the container had to wait.
-func (r *run) throttled() (n int64, err error) {
+func (r *run) throttled() (int64, error) {
+	s, err := r.stats()
+	return int64(s.CPUStats.ThrottlingData.ThrottledPeriods), err
+}
+
+// stats asks the daemon for its figures of the container.
+func (r *run) stats() (stats container.StatsResponse, err error) {
 	err = r.ask("look at", func(ctx context.Context) error {
 		answer, err := r.api.ContainerStats(ctx, r.id, client.ContainerStatsOptions{})
 		if err != nil {
 			return err
 		}
 		defer answer.Body.Close()
-		var stats container.StatsResponse
 		if err := json.NewDecoder(answer.Body).Decode(&stats); err != nil {
 			return fmt.Errorf("the daemon's figures: %w", err)
 		}
-		n = int64(stats.CPUStats.ThrottlingData.ThrottledPeriods)
 		return nil
 	})
-	return n, err
+	return stats, err
 }

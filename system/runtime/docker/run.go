@@ -85,7 +85,7 @@ func (r *run) await(ctx context.Context, wait client.ContainerWaitResult) string
 	}
 	switch {
 	case code == 128+9 && r.outOfMemory(ctx):
-		return killed + " (out of memory)"
+		return killed + outOfMemory
 	case code == 128+9:
 		return killed
 	default:

@@ -26,6 +26,8 @@ type hold struct {
 	delaying bool
 	limited  map[limited]uint64 // soft limits as they were
 	others   func() ([]int, error)
+	volume   string // where it is
+	filling  bool
 }
 
 func (h *hold) obey(o Order) (a Answer, err error) {
@@ -49,6 +51,10 @@ func (h *hold) obey(o Order) (a Answer, err error) {
 		err = h.undelay()
 	case o.Limit != nil:
 		a.Detail, err = h.limit(*o.Limit)
+	case o.Fill != nil:
+		a.Filled, a.Detail, err = h.fill(o.Fill.Spare)
+	case o.Clear:
+		a.Detail, err = h.clear()
 	default:
 		a.Detail, err = h.unlimit(o.Unlimit)
 	}
@@ -90,6 +96,10 @@ func (h *hold) undelay() error {
 // undo undoes everything.
 func (h *hold) undo() error {
 	errs := []error{h.pass(), h.undelay()}
+	if h.filling {
+		_, err := h.clear()
+		errs = append(errs, err)
+	}
 	for name := range limits {
 		_, err := h.unlimit(name)
 		errs = append(errs, err)

@@ -11,6 +11,7 @@ type limited struct{}
 type hold struct {
 	limited map[limited]uint64
 	others  func() ([]int, error)
+	volume  string
 }
 
 func others() ([]int, error) { return nil, nil }

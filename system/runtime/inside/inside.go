@@ -25,6 +25,8 @@ type Order struct {
 	Undelay bool   `json:"undelay,omitempty"`
 	Limit   *Limit `json:"limit,omitempty"` // limit every process that there is
 	Unlimit string `json:"unlimit,omitempty"`
+	Fill    *Fill  `json:"fill,omitempty"`  // fill the volume that is mounted at Volume
+	Clear   bool   `json:"clear,omitempty"` // give its room back
 }
 
 // Drop says which packets are lost.
@@ -47,17 +49,27 @@ type Limit struct {
 	Spare int64  `json:"spare"` // not negative
 }
 
+// Volume is where a helper that keeps a volume has it.
+const Volume = "/volume"
+
+// Fill says how many bytes of a volume stay free; what a file system gives out
+// in blocks is rounded up.
+type Fill struct {
+	Spare int64 `json:"spare"` // not negative
+}
+
 // Answer says how an order went.
 type Answer struct {
 	Error   string `json:"error,omitempty"`
 	Dropped int64  `json:"dropped,omitempty"` // packets, since the first Drop
+	Filled  int64  `json:"filled,omitempty"`  // bytes that this Fill took, and those before it did not
 	Detail  string `json:"detail,omitempty"`
 }
 
 // Check says what is wrong with an order.
 func (o Order) Check() error {
 	set := 0
-	for _, is := range []bool{o.Drop != nil, o.Delay != nil, o.Count, o.Pass, o.Undelay, o.Limit != nil, o.Unlimit != ""} {
+	for _, is := range []bool{o.Drop != nil, o.Delay != nil, o.Count, o.Pass, o.Undelay, o.Limit != nil, o.Unlimit != "", o.Fill != nil, o.Clear} {
 		if is {
 			set++
 		}
@@ -86,6 +98,8 @@ func (o Order) Check() error {
 		if _, known := limits[o.Unlimit]; !known {
 			return fmt.Errorf("unlimit: %q", o.Unlimit)
 		}
+	case o.Fill != nil && o.Fill.Spare < 0:
+		return fmt.Errorf("fill: %d bytes can't stay free", o.Fill.Spare)
 	}
 	return nil
 }
@@ -93,7 +107,7 @@ func (o Order) Check() error {
 // Run takes orders until in ends, and undoes what they did. Its error says
 // what could not be undone, or that in ended in the middle of an order.
 func Run(in io.Reader, out io.Writer) error {
-	h := &hold{limited: map[limited]uint64{}, others: others}
+	h := &hold{limited: map[limited]uint64{}, others: others, volume: Volume}
 	orders := json.NewDecoder(in)
 	orders.DisallowUnknownFields()
 	answers := json.NewEncoder(out)

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -40,6 +41,10 @@ func TestOrdersSayOneThingAndMeanIt(t *testing.T) {
 		{"limit what nobody knows", Order{Limit: &Limit{Name: "luck"}}, false},
 		{"limit below what is", Order{Limit: &Limit{Name: "files", Spare: -1}}, false},
 		{"unlimit what nobody knows", Order{Unlimit: "luck"}, false},
+		{"fill", Order{Fill: &Fill{}}, true},
+		{"fill below nothing", Order{Fill: &Fill{Spare: -1}}, false},
+		{"fill and clear", Order{Fill: &Fill{}, Clear: true}, false},
+		{"clear", Order{Clear: true}, true},
 	} {
 		if err := row.o.Check(); (err == nil) != row.ok {
 			t.Errorf("%s: %v", row.name, err)
@@ -151,6 +156,66 @@ func TestLimitsAreThoseOfAnotherProcessAndGiveBack(t *testing.T) {
 	if err := h.undo(); err != nil || soft() != before {
 		t.Errorf("the limit is %d, it was %d: %v", soft(), before, err)
 	}
+}
+
+// onAVolume runs do on a file system of a size, in a mount namespace of its own.
+func onAVolume(t *testing.T, size int, do func(dir string)) {
+	t.Helper()
+	dir := t.TempDir()
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with its mounts
+		err := unix.Unshare(unix.CLONE_NEWNS)
+		if err == nil {
+			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		}
+		if err == nil {
+			err = unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size))
+		}
+		if err == nil {
+			do(dir)
+		}
+		done <- err
+	}()
+	if err := <-done; errors.Is(err, unix.EPERM) {
+		t.Skip("needs root: mounts of its own")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestVolumesAreFullUntilTheInputEnds(t *testing.T) {
+	const size = 4 << 20
+	onAVolume(t, size, func(dir string) {
+		h := &hold{limited: map[limited]uint64{}, others: others, volume: dir}
+		theirs := filepath.Join(dir, "theirs")
+		if err := os.WriteFile(theirs, make([]byte, 1<<20), 0o600); err != nil {
+			t.Error(err)
+		}
+		a, err := h.obey(Order{Fill: &Fill{}})
+		if err != nil || a.Filled != size-1<<20 || !strings.Contains(a.Detail, "0 of 4194304 bytes were free, and a write was answered: no space left on device") {
+			t.Errorf("%+v, %v", a, err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "more"), []byte("x"), 0o600); !errors.Is(err, unix.ENOSPC) {
+			t.Errorf("a write to a full volume: %v", err)
+		}
+		// What somebody else lets go of is taken too.
+		if err := os.Remove(theirs); err != nil {
+			t.Error(err)
+		}
+		if a, err = h.obey(Order{Fill: &Fill{Spare: 5000}}); err != nil || a.Filled != 1<<20-8192 || !strings.HasSuffix(a.Detail, "; 8192 are left") {
+			t.Errorf("%+v, %v", a, err)
+		}
+		if err := h.undo(); err != nil {
+			t.Error(err)
+		}
+		if free, _, _, err := h.room(); err != nil || free != size {
+			t.Errorf("%d of %d bytes are free, %v", free, size, err)
+		}
+		if a, err = h.obey(Order{Clear: true}); err != nil || !strings.Contains(a.Detail, "4194304 of 4194304") {
+			t.Errorf("of nothing: %+v, %v", a, err)
+		}
+	})
 }
 
 func FuzzRun(f *testing.F) {
