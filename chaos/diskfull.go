@@ -59,7 +59,6 @@ func fillVolume(e *Engine, s Spec) (act, error) {
 			detail, _, err := stack.FillVolume(ctx, replica, spare)
 			return saw("%s", detail), err
 		},
-		renews: true,
 		look: func(ctx context.Context, replica string) (Sight, error) {
 			_, _, err := stack.FillVolume(ctx, replica, spare)
 			return Sight{}, err

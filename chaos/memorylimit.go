@@ -60,8 +60,13 @@ var memoryLimit = Definition{
 				return s, err
 			},
 			undo: func(ctx context.Context, replica string) (Sight, error) {
+				last, _, unseen := limit(ctx, replica)
 				detail, err := stack.FreeMemory(ctx, replica)
-				return saw("%s", detail), err
+				s := saw("%s", detail)
+				if unseen == nil && !last.Armed {
+					s.Came = last.Detail
+				}
+				return s, err
 			},
 		}, err
 	},

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -172,7 +173,9 @@ func (h *hold) unlimit(name string) (string, error) {
 	return fmt.Sprintf("%d processes have their limit back", n), nil
 }
 
-// others are the processes of this namespace without this one.
+// others are the processes of this namespace that are of this one's user,
+// without itself. A helper that does something else here for a moment is of
+// another user and not the target's, and may not be limited.
 func others() ([]int, error) {
 	found, err := os.ReadDir("/proc")
 	if err != nil {
@@ -180,10 +183,19 @@ func others() ([]int, error) {
 	}
 	var pids []int
 	for _, entry := range found {
-		if pid, err := strconv.Atoi(entry.Name()); err == nil && pid != os.Getpid() {
+		if pid, err := strconv.Atoi(entry.Name()); err == nil && pid != os.Getpid() && ours(entry) {
 			pids = append(pids, pid)
 		}
 	}
 	slices.Sort(pids)
 	return pids, nil
+}
+
+func ours(process os.DirEntry) bool {
+	info, err := process.Info()
+	if err != nil {
+		return false // it has ended
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Getuid()
 }
