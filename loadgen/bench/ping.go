@@ -29,8 +29,12 @@ type ping struct {
 	Every time.Duration
 }
 
-// pings are the times of its calls, CLOCK_MONOTONIC, nanoseconds.
-type pings struct{ Sent, Answered []int64 }
+// pings are the times of its calls, CLOCK_MONOTONIC, nanoseconds. The first
+// call was due at Start.
+type pings struct {
+	Start          int64
+	Sent, Answered []int64
+}
 
 // run plays it in a process of its own against a server that spins, has these
 // flags, and keeps stamps of at most so many requests.
@@ -91,6 +95,7 @@ func (p ping) play() error {
 	all.Sent, all.Answered = make([]int64, 0, p.Calls), make([]int64, 0, p.Calls)
 	request := make([]byte, 0, 1<<10)
 	start := clock.now()
+	all.Start = clock.absolute(start)
 	for answers < p.Calls {
 		next := len(all.Sent)
 		if left := start + time.Duration(next)*p.Every - clock.now(); next == answers && left > 2*time.Millisecond {

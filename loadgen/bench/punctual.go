@@ -16,11 +16,12 @@ func (b *bench) punctual() error {
 	calls := rate * int(b.length.Seconds())
 	t := newTable("p50 us", "p99 us", "p99.9 us", "% of a core")
 	for range b.rounds {
-		idle, err := b.loopback()
+		idle, late, err := b.sleepless(rate)
 		if err != nil {
 			return err
 		}
 		t.add("an idle loopback", quantile(idle, 50), quantile(idle, 99), quantile(idle, 99.9))
+		t.add("the least client, never asleep", quantile(late, 50), quantile(late, 99), quantile(late, 99.9), 100)
 		for _, law := range []string{"constant", "poisson"} {
 			j := job{Law: law, Rate: rate, For: b.length, Conns: conns, Workload: "numbered"}
 			d, stamps, err := j.stamped(calls * 2)
@@ -102,18 +103,22 @@ func uneven(stamps []stamp, rate float64) (late []float64) {
 	return late
 }
 
-// loopback is how long a request takes on an idle loopback from just before
-// it is written until it is read, in microseconds, sorted.
-func (b *bench) loopback() ([]float64, error) {
-	const calls = 2000
-	pings, stamps, err := ping{Calls: calls, Every: time.Millisecond}.run(calls)
+// sleepless is the least client, which at so many calls a second never sleeps:
+// how long a request takes on a loopback from just before it is written until
+// it is read, and how late it is read, from when it was due, in microseconds,
+// sorted. The second is what the machine does to everybody, whoever it may be
+// that keeps a processor waiting.
+func (b *bench) sleepless(rate int) (took, late []float64, err error) {
+	p := ping{Calls: rate * int(b.length.Seconds()), Every: time.Second / time.Duration(rate)}
+	pings, stamps, err := p.run(p.Calls)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var took []float64
 	for _, s := range stamps {
 		took = append(took, float64(s.At-pings.Sent[s.Seq])/1e3)
+		late = append(late, float64(s.At-pings.Start-int64(s.Seq)*int64(p.Every))/1e3)
 	}
 	slices.Sort(took)
-	return took, nil
+	slices.Sort(late)
+	return took, late, nil
 }
