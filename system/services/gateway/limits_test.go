@@ -129,3 +129,20 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		t.Errorf("%d requests reached the service", n)
 	}
 }
+
+// A client that wants its connection closed may still be sending when it is
+// refused.
+func TestARefusedClientReadsWhy(t *testing.T) {
+	e := start(t, []string{service(t, accept)}, func(*Config, *limits) {})
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
+	long := strings.Repeat("x", 1<<20)
+	for range 50 {
+		res, err := client.Post(e.url+"/orders", "application/json", strings.NewReader(long))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.Body.Close(); res.StatusCode != 413 {
+			t.Fatalf("%s, want 413", res.Status)
+		}
+	}
+}

@@ -48,7 +48,9 @@ func watch(srv *http.Server) {
 		}
 	}
 	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Context().Value(key{}).(*watchedConn).headed.Store(true)
+		c := r.Context().Value(key{}).(*watchedConn)
+		c.headed.Store(true)
+		c.last.Store(r.Close && r.ContentLength != 0)
 		next.ServeHTTP(w, r)
 	})
 }
@@ -62,6 +64,26 @@ type watchedConn struct {
 	begun  atomic.Bool // a part of it has come
 	headed atomic.Bool // its header is complete
 	over   atomic.Bool // the last word is said
+	last   atomic.Bool // the client asks for nothing more
+}
+
+// lingerFor and lingerBytes bound how long and how much of what a client still
+// sends is thrown away after its last answer.
+const (
+	lingerFor   = 500 * time.Millisecond
+	lingerBytes = 1 << 20
+)
+
+// Close of a connection that its client wants closed waits for the client to
+// close it too: a refused one may still be sending, and to close on that resets
+// the connection, which takes the answer from the client (RFC 9112, 9.6). Where
+// the client wants to keep it net/http sees to that.
+func (c *watchedConn) Close() error {
+	if c.last.Swap(false) && c.CloseWrite() == nil {
+		_ = c.SetReadDeadline(time.Now().Add(lingerFor))
+		_, _ = io.CopyN(io.Discard, c.TCPConn, lingerBytes)
+	}
+	return c.TCPConn.Close()
 }
 
 func (c *watchedConn) Read(b []byte) (int, error) {
