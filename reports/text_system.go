@@ -87,28 +87,29 @@ func faultsTable(p *page, r *Result) {
 	p.title("Faults")
 	t := &table{columns: []column{
 		{title: "fault"}, {title: "what", spare: true}, {title: "planned", right: true}, {title: "seen from", right: true}, {title: "to", right: true},
-		{title: "detected", right: true}, {title: "recovered", right: true}, {title: "max lag", right: true, spare: true}, {title: "lag drained", right: true, spare: true},
+		{title: "detected", right: true}, {title: "recovered", right: true},
 	}}
 	for _, f := range r.Faults {
 		from, to := "no effect", ""
 		if f.Skipped != "" {
 			from = "left out"
 		}
-		detected, recovered, drained, lag := "", "", "", ""
+		detected, recovered := "", ""
 		if f.Effective {
 			from, to = seconds(f.Observed.StartMS), "stands"
 			if f.Observed.EndMS >= 0 {
 				to = seconds(f.Observed.EndMS)
 			}
-			detected, recovered, drained, lag = took(f.DetectMS), took(f.RecoverMS), took(f.LagDrainMS), number(f.MaxLag)
+			detected, recovered = took(f.DetectMS), took(f.RecoverMS)
 		}
-		t.add(f.Name, f.Fault+" "+f.Target, seconds(f.Planned.StartMS), from, to, detected, recovered, lag, drained)
+		t.add(f.Name, f.Fault+" "+f.Target, seconds(f.Planned.StartMS), from, to, detected, recovered)
 		if !f.Effective && f.Skipped == "" {
 			t.paint(3, yellow)
 		}
 	}
 	t.render(p)
 	damageTable(p, r)
+	reactionTable(p, r)
 	for _, f := range r.Faults {
 		for _, line := range f.Proof[:min(shownProof, len(f.Proof))] {
 			p.line(cut(fmt.Sprintf("%s%s: %s", indent, clean(f.Name), clean(line)), p.width))
@@ -133,7 +134,6 @@ func damageTable(p *page, r *Result) {
 	t := &table{columns: []column{
 		{title: "fault"}, {title: "ok/s during", right: true}, {title: "before", right: true}, {title: "failed", right: true},
 		{title: "of budget", right: true}, {title: "longest outage", right: true},
-		{title: "breaker opened", right: true, spare: true}, {title: "half open", right: true, spare: true}, {title: "closed", right: true, spare: true}, {title: "scaled out", right: true, spare: true},
 	}}
 	seen := false
 	for _, f := range r.Faults {
@@ -145,8 +145,28 @@ func damageTable(p *page, r *Result) {
 		if f.Before.Recorded {
 			before = decimal(f.Before.OKPerS, 0)
 		}
-		t.add(f.Name, decimal(f.During.OKPerS, 0), before, number(f.Failed), decimal(100*f.BudgetBurnt, 1)+"%", took(f.UnavailableMS),
-			seenAfter(f.BreakerOpenMS), seenAfter(f.BreakerHalfOpenMS), seenAfter(f.BreakerCloseMS), seenAfter(f.ScaleOutMS))
+		t.add(f.Name, decimal(f.During.OKPerS, 0), before, number(f.Failed), decimal(100*f.BudgetBurnt, 1)+"%", took(f.UnavailableMS))
+	}
+	if seen {
+		t.render(p)
+	}
+}
+
+// reactionTable says what the system did about each fault, of those about which
+// it did anything.
+func reactionTable(p *page, r *Result) {
+	t := &table{columns: []column{
+		{title: "fault"}, {title: "breaker opened", right: true}, {title: "half open", right: true, spare: true}, {title: "closed", right: true, spare: true},
+		{title: "max lag", right: true}, {title: "lag drained", right: true}, {title: "scaled out", right: true},
+	}}
+	seen := false
+	for _, f := range r.Faults {
+		if !f.Effective || f.BreakerOpenMS < 0 && f.BreakerHalfOpenMS < 0 && f.BreakerCloseMS < 0 && f.ScaleOutMS < 0 && f.MaxLag == 0 {
+			continue
+		}
+		seen = true
+		t.add(f.Name, seenAfter(f.BreakerOpenMS), seenAfter(f.BreakerHalfOpenMS), seenAfter(f.BreakerCloseMS),
+			number(f.MaxLag), took(f.LagDrainMS), seenAfter(f.ScaleOutMS))
 	}
 	if seen {
 		t.render(p)
