@@ -116,7 +116,7 @@ func (b *bench) sleepless(rate int) (took, late []float64, err error) {
 	}
 	for _, s := range stamps {
 		took = append(took, float64(s.At-pings.Sent[s.Seq])/1e3)
-		late = append(late, float64(s.At-pings.Start-int64(s.Seq)*int64(p.Every))/1e3)
+		late = append(late, float64(s.At-pings.Start-s.Seq*int64(p.Every))/1e3)
 	}
 	slices.Sort(took)
 	slices.Sort(late)
