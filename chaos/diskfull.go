@@ -12,8 +12,8 @@ type Filler interface {
 	VolumeBytes(component string) int64
 	// FillVolume fills the volume of a replica until spare bytes of it are
 	// left. detail is what was seen: how much is free, and what a write was
-	// answered. It may be called again; fresh says that there was more room.
-	FillVolume(ctx context.Context, replica string, spare int64) (detail string, fresh bool, err error)
+	// answered. It may be called again, and takes what has become free.
+	FillVolume(ctx context.Context, replica string, spare int64) (detail string, err error)
 	// ClearVolume gives the room back, and says how much is free.
 	ClearVolume(ctx context.Context, replica string) (detail string, err error)
 }
@@ -56,11 +56,11 @@ func fillVolume(e *Engine, s Spec) (act, error) {
 	spare := s.bytes("bytes")
 	return act{
 		apply: func(ctx context.Context, replica string) (Sight, error) {
-			detail, _, err := stack.FillVolume(ctx, replica, spare)
+			detail, err := stack.FillVolume(ctx, replica, spare)
 			return saw("%s", detail), err
 		},
 		look: func(ctx context.Context, replica string) (Sight, error) {
-			_, _, err := stack.FillVolume(ctx, replica, spare)
+			_, err := stack.FillVolume(ctx, replica, spare)
 			return Sight{}, err
 		},
 		undo: func(ctx context.Context, replica string) (Sight, error) {

@@ -156,8 +156,8 @@ func damageTable(p *page, r *Result) {
 // it did anything.
 func reactionTable(p *page, r *Result) {
 	t := &table{columns: []column{
-		{title: "fault"}, {title: "breaker opened", right: true}, {title: "half open", right: true, spare: true}, {title: "closed", right: true, spare: true},
-		{title: "max lag", right: true}, {title: "lag drained", right: true}, {title: "scaled out", right: true},
+		{title: "fault"}, {title: "breaker open", right: true}, {title: "half open", right: true, spare: true}, {title: "closed", right: true, spare: true},
+		{title: "max lag", right: true}, {title: "drained", right: true}, {title: "scaled out", right: true},
 	}}
 	seen := false
 	for _, f := range r.Faults {

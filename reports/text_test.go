@@ -91,6 +91,21 @@ func TestTextKeepsItsWidth(t *testing.T) {
 	}
 }
 
+// A common terminal has 80 columns: nothing that is said of a fault is left out.
+func TestAllOfAFaultFitsATerminal(t *testing.T) {
+	var b bytes.Buffer
+	r := passed(t)
+	r.Faults[0].During.Recorded = true
+	if err := Text(&b, r, TextOptions{Width: 80}); err != nil {
+		t.Fatal(err)
+	}
+	for _, title := range []string{"detected", "recovered", "ok/s during", "before", "of budget", "longest outage", "breaker open", "half open", "closed", "max lag", "drained", "scaled out"} {
+		if _, faults, _ := strings.Cut(b.String(), "\nFaults\n"); !strings.Contains(faults, title) {
+			t.Errorf("no %q in\n%s", title, faults)
+		}
+	}
+}
+
 func TestSparkline(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

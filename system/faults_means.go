@@ -44,9 +44,8 @@ type Lockable interface {
 // Filled is a Fleet whose volumes can be filled, where they are bounded.
 type Filled interface {
 	// FillVolume takes the room of a replica's volume, whether a process uses
-	// it or not, until spare bytes are left, and says what was seen; fresh
-	// says that there was more room.
-	FillVolume(ctx context.Context, replica string, spare int64) (detail string, fresh bool, err error)
+	// it or not, until spare bytes are left, and says what was seen.
+	FillVolume(ctx context.Context, replica string, spare int64) (detail string, err error)
 	// ClearVolume gives the room back, and says how much there is.
 	ClearVolume(ctx context.Context, replica string) (detail string, err error)
 }
@@ -149,15 +148,15 @@ func (s *Stack) VolumeBytes(component string) int64 {
 }
 
 // FillVolume takes the room of a replica's volume until spare bytes are left.
-func (s *Stack) FillVolume(ctx context.Context, replica string, spare int64) (detail string, fresh bool, err error) {
+func (s *Stack) FillVolume(ctx context.Context, replica string, spare int64) (detail string, err error) {
 	f, ok := s.fleet.(Filled)
 	if !ok {
-		return "", false, s.cannot("fill volumes")
+		return "", s.cannot("fill volumes")
 	}
-	if detail, fresh, err = f.FillVolume(ctx, replica, spare); err != nil {
-		return "", false, fmt.Errorf("fill the volume of %s: %w", replica, err)
+	if detail, err = f.FillVolume(ctx, replica, spare); err != nil {
+		return "", fmt.Errorf("fill the volume of %s: %w", replica, err)
 	}
-	return detail, fresh, nil
+	return detail, nil
 }
 
 // ClearVolume gives the room back.

@@ -33,7 +33,7 @@ func disturb(ctx context.Context, dir string) error {
 	if _, _, err := s.LimitCPU(ctx, "inventory-0", 0.5); err != nil {
 		return err
 	}
-	if _, _, err := s.FillVolume(ctx, "database-0", 0); err != nil {
+	if _, err := s.FillVolume(ctx, "database-0", 0); err != nil {
 		return err
 	}
 	_, _, err = s.Pause(ctx, "broker-0")

@@ -93,9 +93,9 @@ func (f *fleet) askKeeper(ctx context.Context, replica string, o inside.Order) (
 }
 
 // FillVolume takes the room of a replica's volume.
-func (f *fleet) FillVolume(ctx context.Context, replica string, spare int64) (detail string, fresh bool, err error) {
+func (f *fleet) FillVolume(ctx context.Context, replica string, spare int64) (detail string, err error) {
 	a, err := f.askKeeper(ctx, replica, inside.Order{Fill: &inside.Fill{Spare: spare}})
-	return a.Detail, a.Filled > 0, err
+	return a.Detail, err
 }
 
 // ClearVolume gives it back.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -100,12 +101,16 @@ func (c *watchedConn) Read(b []byte) (int, error) {
 // tooSlow answers a request whose header is not complete; net/http ends the
 // connection after that.
 func (c *watchedConn) tooSlow() {
-	const detail = "the header did not arrive in time"
-	var answer response
-	endpoint.NewProblem(http.StatusRequestTimeout, "slow", detail).Write(&answer)
-	c.refused("slow", http.StatusRequestTimeout, detail)
+	problem := endpoint.NewProblem(http.StatusRequestTimeout, "slow", "the header did not arrive in time")
+	c.refused("slow", problem.Status, problem.Detail)
+	text, _ := json.Marshal(problem) // strings and a number
+	answer := http.Response{
+		StatusCode: problem.Status, ProtoMajor: 1, ProtoMinor: 1, Close: true,
+		Header:        http.Header{"Content-Type": {"application/problem+json"}, "Cache-Control": {"no-store"}},
+		ContentLength: int64(len(text)), Body: io.NopCloser(bytes.NewReader(text)),
+	}
 	_ = c.SetWriteDeadline(time.Now().Add(time.Second))
-	_ = answer.send(c.TCPConn) // a client that is gone misses nothing
+	_ = answer.Write(c.TCPConn) // a client that is gone misses nothing
 	c.over.Store(true)
 }
 
@@ -126,28 +131,4 @@ func (c *watchedConn) Write(b []byte) (int, error) {
 func (c *watchedConn) refused(reason string, status int, detail string) {
 	client, _, _ := net.SplitHostPort(c.RemoteAddr().String())
 	c.audit.Refused(context.Background(), telemetry.Refusal{Reason: reason, Status: status, Client: client, Detail: detail})
-}
-
-// response is an answer that no server of net/http is there to write.
-type response struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (r *response) Header() http.Header {
-	if r.header == nil {
-		r.header = http.Header{}
-	}
-	return r.header
-}
-func (r *response) WriteHeader(status int)      { r.status = status }
-func (r *response) Write(b []byte) (int, error) { return r.body.Write(b) }
-
-func (r *response) send(w io.Writer) error {
-	answer := http.Response{
-		StatusCode: r.status, ProtoMajor: 1, ProtoMinor: 1, Header: r.header,
-		ContentLength: int64(r.body.Len()), Body: io.NopCloser(&r.body), Close: true,
-	}
-	return answer.Write(w)
 }
