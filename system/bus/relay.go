@@ -15,6 +15,10 @@ const (
 	relayPoll = 10 * time.Millisecond // for rows that other processes added: one look costs some 50 us
 	// relayBalance is how often a relay looks who else is there.
 	relayBalance = 100 * time.Millisecond
+	// relaysPaced is how many relays of an outbox look no more often together
+	// than one of them would alone: each takes its time times their number.
+	// Else twenty of them keep a server busy that has nothing for them.
+	relaysPaced = 10
 )
 
 // Outgoing is one row of an outbox.
@@ -61,8 +65,8 @@ type RelayConfig struct {
 // RunRelay publishes what is in an outbox, oldest first, until ctx ends. All
 // processes with the same database share its lanes evenly: two relays in one
 // lane would break the order of a key, so who gives one up has nothing of it
-// under way. What a killed one held the others take within relayBalance, and
-// what one that ends held at once.
+// under way. What one held that is gone the others take within relayBalance for
+// each of them, a second at most.
 //
 // A row is marked only after the broker has acknowledged it, so every row is
 // published at least once, and again after a crash in between. What fails is
@@ -96,10 +100,15 @@ type relayer[R Row] struct {
 	lost     bool
 }
 
+// turn is how long a relay takes over what takes one that is alone so long.
+func (r *relayer[R]) turn(alone time.Duration) time.Duration {
+	return alone * time.Duration(min(max(r.relays, 1), relaysPaced))
+}
+
 // round publishes one batch, or waits for something to publish.
 func (r *relayer[R]) round(ctx context.Context) {
 	began := time.Now()
-	if began.Sub(r.balanced) >= relayBalance && !r.balance(ctx) {
+	if began.Sub(r.balanced) >= r.turn(relayBalance) && !r.balance(ctx) {
 		return
 	}
 	n := 0
@@ -120,7 +129,7 @@ func (r *relayer[R]) round(ctx context.Context) {
 		r.failing = false
 	case n == relayBatch: // there is more
 	case n > 0:
-		sleep(ctx, relayPace-time.Since(began))
+		sleep(ctx, r.turn(relayPace)-time.Since(began))
 	default:
 		r.wait(ctx)
 	}
@@ -147,16 +156,20 @@ func (r *relayer[R]) balance(ctx context.Context) bool {
 }
 
 // wait returns when there may be something to publish, or to balance. Where
-// nobody else writes, a signal tells; what others add has to be looked for.
+// nobody else writes, a signal tells; what others add has to be looked for, and
+// what this process adds is mostly for others.
 func (r *relayer[R]) wait(ctx context.Context) {
-	rest := relayBalance - time.Since(r.balanced)
-	if r.relays > 1 && len(r.lanes) > 0 {
-		rest = min(rest, relayPoll)
+	rest, wake := r.turn(relayBalance)-time.Since(r.balanced), r.box.Wake()
+	if r.relays > 1 {
+		wake = nil
+		if len(r.lanes) > 0 {
+			rest = min(rest, r.turn(relayPoll))
+		}
 	}
 	timer := time.NewTimer(max(0, rest))
 	defer timer.Stop()
 	select {
-	case <-r.box.Wake():
+	case <-wake:
 	case <-timer.C:
 	case <-ctx.Done():
 	}

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"time"
 )
 
 // Lanes is into how many lanes an outbox is divided. All rows of a key lie in
@@ -21,10 +20,6 @@ func laneOf(key string) int {
 	_, _ = io.WriteString(h, key) // a hash takes everything
 	return int(h.Sum64() % Lanes) // the low bits are the good ones
 }
-
-// Balancing is how often a publisher should call BalanceLanes: so long may a
-// lane lie idle whose publisher died.
-const Balancing = 100 * time.Millisecond
 
 // lanes is what this process holds of them.
 type lanes struct {
@@ -39,9 +34,10 @@ type lanes struct {
 type laneLocks interface {
 	// join has this process counted until leave, or until it dies.
 	join(ctx context.Context) error
-	// count is how many have joined. An error means that every lock of this
-	// process may be lost, and that it is not counted any more.
-	count(ctx context.Context) (int, error)
+	// look counts those who have joined, and tells which lanes are taken as
+	// far as it knows: to try the others is enough. An error means that every
+	// lock of this process may be lost, and that it is not counted any more.
+	look(ctx context.Context) (members int, taken []int, err error)
 	try(ctx context.Context, lane int) (bool, error)
 	release(ctx context.Context, lane int) error
 	leave(ctx context.Context) error
@@ -49,7 +45,8 @@ type laneLocks interface {
 }
 
 // BalanceLanes returns the lanes that the caller alone may publish from now
-// until it calls again or LeaveLanes, and how many processes publish. Each of
+// until it calls again or LeaveLanes, and how many processes publish. A lane
+// whose publisher died lies idle until another calls. Each of
 // them takes its share of the lanes, as even as can be: the first call takes
 // what is free, later ones give up or take what others came or went for. It
 // must not be called while something is being published: what it gives up
@@ -75,7 +72,7 @@ func (l *lanes) balance(ctx context.Context) ([]int, int, error) {
 		}
 		l.joined = true
 	}
-	publishers, err := l.locks.count(ctx)
+	publishers, taken, err := l.locks.look(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -92,7 +89,7 @@ func (l *lanes) balance(ctx context.Context) ([]int, int, error) {
 	// all try the same ones.
 	for i, from := 0, rand.N(Lanes); i < Lanes && len(l.held) < share; i++ { //nolint:gosec // no secret
 		lane := (from + i) % Lanes
-		if slices.Contains(l.held, lane) {
+		if slices.Contains(l.held, lane) || slices.Contains(taken, lane) {
 			continue
 		}
 		mine, err := l.locks.try(ctx, lane)

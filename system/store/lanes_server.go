@@ -28,11 +28,20 @@ func (l *serverLanes) join(ctx context.Context) error {
 	return l.ask(ctx, nil, `SELECT pg_try_advisory_lock_shared($1, $2)`, laneClass, memberLock)
 }
 
-func (l *serverLanes) count(ctx context.Context) (n int, err error) {
-	err = l.ask(ctx, &n, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
+// look asks once about all: to try each lane would be a question a lane.
+func (l *serverLanes) look(ctx context.Context) (members int, taken []int, err error) {
+	var locked []int64
+	err = l.ask(ctx, &locked, `SELECT array_agg(objid::bigint) FROM pg_locks WHERE locktype = 'advisory' AND granted
 		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-		AND classid = $1::bigint AND objid = $2::bigint`, laneClass, memberLock)
-	return n, err
+		AND classid = $1::bigint AND objsubid = 2`, laneClass)
+	for _, lock := range locked {
+		if lock == memberLock {
+			members++
+		} else {
+			taken = append(taken, int(lock))
+		}
+	}
+	return members, taken, err
 }
 
 func (l *serverLanes) try(ctx context.Context, lane int) (mine bool, err error) {
