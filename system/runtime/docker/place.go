@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -39,9 +40,11 @@ type place struct {
 	keeper    keeper
 	memory    memory
 
-	mu  sync.Mutex
-	id  string // of the container; "": not made yet
-	run *run   // nil: none runs
+	mu     sync.Mutex
+	id     string               // of the container; "": not made yet
+	copied map[string]time.Time // when each renewed file was written that it has; nil: it has no files yet
+	ran    bool                 // it was started before
+	run    *run                 // nil: none runs
 	// rationed says that the container has a limit of processors, which it
 	// keeps when it starts anew.
 	rationed atomic.Bool
@@ -89,9 +92,9 @@ func (p *place) start(ctx context.Context) (*run, error) {
 		return nil, err
 	}
 	p.mu.Lock()
-	made := p.id != ""
+	ran := p.ran
 	p.mu.Unlock()
-	if !made { // what was there before does not wait behind what is new
+	if !ran { // what was there before does not wait behind what is new
 		select {
 		case p.fleet.starting <- struct{}{}:
 			defer func() { <-p.fleet.starting }()
@@ -104,12 +107,7 @@ func (p *place) start(ctx context.Context) (*run, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.id == "" {
-		if err := p.make(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if err := p.renew(ctx, time.Time{}); err != nil {
+	if err := p.ready(ctx); err != nil {
 		return nil, err
 	}
 	if p.rationed.Load() {
@@ -135,7 +133,7 @@ func (p *place) start(ctx context.Context) (*run, error) {
 		return nil, errors.Join(err, log.Close())
 	}
 	p.logFrom.Store(from)
-	p.run = r
+	p.ran, p.run = true, r
 	return r, nil
 }
 
@@ -265,18 +263,31 @@ func (p *place) make(ctx context.Context) error {
 	if c != nil {
 		p.id = c.GetContainerID()
 	}
-	if err != nil {
-		return err
-	}
-	return p.put(ctx, p.spec.files)
+	return err
 }
 
-// renew copies what has changed since.
-func (p *place) renew(ctx context.Context, since time.Time) error {
-	var files []file
+// ready makes the container unless that is done, and brings its files up to
+// date. The caller holds the lock.
+func (p *place) ready(ctx context.Context) error {
+	if p.id == "" {
+		if err := p.make(ctx); err != nil {
+			return err
+		}
+	}
+	if p.copied == nil {
+		return p.renew(ctx, p.spec.files...)
+	}
+	return p.renew(ctx)
+}
+
+// renew copies credentials that it does not have yet, and others besides: at
+// once, because each copy has the daemon start a process. The caller holds the
+// lock.
+func (p *place) renew(ctx context.Context, others ...file) error {
+	files, copied := slices.Clone(others), map[string]time.Time{}
 	for _, r := range p.spec.renewed {
 		found, err := os.Stat(r.from)
-		if err != nil || found.ModTime().Before(since) {
+		if err != nil || found.ModTime().Equal(p.copied[r.from]) {
 			continue // it is made in time, or there is none
 		}
 		text, err := os.ReadFile(r.from)
@@ -284,8 +295,16 @@ func (p *place) renew(ctx context.Context, since time.Time) error {
 			return err
 		}
 		files = append(files, file{path: r.to, mode: 0o400, uid: nobody, text: text})
+		copied[r.from] = found.ModTime() // of what was read, or of what was there before
 	}
-	return p.put(ctx, files)
+	if err := p.put(ctx, files); err != nil {
+		return err
+	}
+	if p.copied == nil {
+		p.copied = copied
+	}
+	maps.Copy(p.copied, copied)
+	return nil
 }
 
 // put copies files into the container.
@@ -336,25 +355,22 @@ const renewEvery = time.Second
 func (f *fleet) keepRenewed(ctx context.Context) {
 	tick := time.NewTicker(renewEvery)
 	defer tick.Stop()
-	last := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-tick.C:
+		case <-tick.C:
 			for _, p := range f.places {
 				p.mu.Lock()
 				var err error
 				if p.run != nil {
-					err = p.renew(ctx, last)
+					err = p.renew(ctx)
 				}
 				p.mu.Unlock()
 				if err != nil && ctx.Err() == nil {
 					f.rt.Log.Warn("renew credentials", "replica", p.name, "error", err)
 				}
 			}
-			// A file may be written while it is looked at.
-			last = now.Add(-renewEvery)
 		}
 	}
 }
