@@ -107,6 +107,9 @@ func (e *eventLoop) run(ctx context.Context, l *loop) (err error) {
 		return err
 	}
 	defer l.os.close()
+	if e.cfg.First {
+		first()
+	}
 	ended, watched := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(watched)

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // eachWait runs a test with epoll_pwait2 and with what stands in for it.
@@ -118,4 +121,21 @@ func TestWaitTellsWhatHappens(t *testing.T) {
 			t.Errorf("error %v, want the end", err)
 		}
 	})
+}
+
+// A thread that goes first is scheduled in real time, and nothing that comes
+// from it is.
+func TestAThreadGoesFirst(t *testing.T) {
+	runtime.LockOSThread() // for good: the thread ends with the test
+	first()
+	got, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Policy == unix.SCHED_NORMAL {
+		t.Skip("SKIPPED: this process may not go before others")
+	}
+	if got.Policy != unix.SCHED_RR || got.Flags&unix.SCHED_FLAG_RESET_ON_FORK == 0 {
+		t.Errorf("policy %d, flags %#x", got.Policy, got.Flags)
+	}
 }

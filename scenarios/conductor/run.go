@@ -204,6 +204,7 @@ func (r *run) drive(ctx context.Context) error {
 		BaseURL:     url,
 		Connections: connections,
 		Timeout:     s.Traffic.Timeout,
+		First:       r.session.Stack.Runtime() != "local", // where its processes stand back by themselves
 	})
 	mix := make(map[loadgen.Op]float64, len(s.Traffic.Mix))
 	for op, share := range s.Traffic.Mix {

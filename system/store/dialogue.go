@@ -138,13 +138,20 @@ func (d *dialogue) firstTimes(consumer string, eventIDs []string) ([]bool, error
 	return first, nil
 }
 
-func (d *dialogue) lockRows(table, column string, keys []string) error {
+func (d *dialogue) lockRows(table, key, column string, keys []string) (map[string]int64, error) {
 	d.alone.Store(true)
 	if d.crowd {
-		return errCrowd
+		return nil, errCrowd
 	}
-	name, by := pgx.Identifier{table}.Sanitize(), pgx.Identifier{column}.Sanitize()
-	return d.later(`SELECT FROM `+name+` WHERE `+by+` = ANY(?) ORDER BY `+by+` FOR NO KEY UPDATE`, []any{keys})
+	name, by, of := pgx.Identifier{table}.Sanitize(), pgx.Identifier{key}.Sanitize(), pgx.Identifier{column}.Sanitize()
+	held := make(map[string]int64, len(keys))
+	_, err := d.send(func(rows pgx.Rows) error {
+		var key string
+		var value int64
+		_, err := pgx.ForEachRow(rows, []any{&key, &value}, func() error { held[key] = value; return nil })
+		return err
+	}, statement{`SELECT ` + by + `, ` + of + ` FROM ` + name + ` WHERE ` + by + ` = ANY($1) ORDER BY ` + by + ` FOR NO KEY UPDATE`, []any{keys}})
+	return held, err
 }
 
 func (d *dialogue) markPublished(ids []int64, at int64) error {
@@ -226,7 +233,7 @@ func (d *dialogue) send(rows func(pgx.Rows) error, last ...statement) ([]pgconn.
 	if !d.begun {
 		batch.Queue(begin)
 	}
-	for _, s := range append(d.kept, last...) {
+	for _, s := range append(mergeInserts(d.kept), last...) {
 		batch.Queue(s.text, s.args...)
 	}
 	d.kept = nil

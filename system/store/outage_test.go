@@ -166,7 +166,7 @@ func TestOutboxKeepsTheOrderOfAKeyUnderConcurrentWriters(t *testing.T) {
 					for range each {
 						err := db.Write(context.Background(), func(tx *Tx) error {
 							key := fmt.Sprint(k)
-							if err := tx.LockRows("rows", "id", []string{key}); err != nil {
+							if _, err := tx.LockRows("rows", "id", "n", []string{key}); err != nil {
 								return err
 							}
 							if _, err := tx.Exec(`UPDATE rows SET n = n + 1 WHERE id = ?`, key); err != nil {

@@ -34,7 +34,7 @@ type session interface {
 
 	enqueue(m Message, at int64) error
 	firstTimes(consumer string, eventIDs []string) ([]bool, error)
-	lockRows(table, column string, keys []string) error
+	lockRows(table, key, column string, keys []string) (map[string]int64, error)
 	markPublished(ids []int64, at int64) error
 	// exclude keeps others out who say the same word, until the transaction
 	// ends; share only those who exclude.
@@ -103,17 +103,22 @@ func (tx *Tx) QueryRow(q string, args ...any) *sql.Row {
 	return tx.s.row(q, args)
 }
 
-// LockRows keeps others from changing the rows of table whose column is one
-// of keys until the transaction ends. Who changes rows that others change too
-// locks them first: here they are locked in one order, and nobody who does so
-// shares a transaction, so that nobody waits in a circle. Without it such a
-// circle ends after the second that the server takes to see it, and one of
-// those in it runs again. In a file there is one writer, and nothing to do.
-func (tx *Tx) LockRows(table, column string, keys []string) error {
+// LockRows keeps others from changing the rows of table whose key is one of
+// keys until the transaction ends, and returns what they have in column, an
+// integer. Who changes rows that others change too locks them first: here they
+// are locked in one order, and nobody who does so shares a transaction, so that
+// nobody waits in a circle. Without it such a circle ends after the second that
+// the server takes to see it, and one of those in it runs again. Others wait
+// from here to the commit: what takes long is done before. In a file there is
+// one writer, and nothing to lock.
+//
+// table, key and column go into the statement as they are.
+func (tx *Tx) LockRows(table, key, column string, keys []string) (map[string]int64, error) {
 	if err := tx.open(); err != nil || len(keys) == 0 {
-		return err
+		return nil, err
 	}
-	return tx.note(tx.s.lockRows(table, column, keys))
+	held, err := tx.s.lockRows(table, key, column, keys)
+	return held, tx.note(err)
 }
 
 // Exclude keeps every transaction out that shares or excludes the same word,

@@ -270,8 +270,42 @@ func (w *writer) firstTimes(consumer string, eventIDs []string) ([]bool, error) 
 	return first, nil
 }
 
-// lockRows has nothing to do: this is the only writer.
-func (*writer) lockRows(string, string, []string) error { return nil }
+// lockedSize is how many rows one statement reads.
+const lockedSize = 32
+
+// lockRows has nothing to lock: this is the only writer.
+func (w *writer) lockRows(table, key, column string, keys []string) (map[string]int64, error) {
+	q := `SELECT ` + key + `, ` + column + ` FROM ` + table + ` WHERE ` + key + ` IN (?` + strings.Repeat(", ?", lockedSize-1) + `)`
+	held := make(map[string]int64, len(keys))
+	for first := 0; first < len(keys); first += lockedSize {
+		args := make([]any, lockedSize)
+		for i := range args { // filled up with the last one
+			args[i] = keys[min(first+i, len(keys)-1)]
+		}
+		if err := w.readInto(held, q, args); err != nil {
+			return nil, err
+		}
+	}
+	return held, nil
+}
+
+// readInto reads rows of a name and a number.
+func (w *writer) readInto(held map[string]int64, q string, args []any) error {
+	rows, err := w.query(q, args)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var key string
+		var value int64
+		if err := rows.Scan(&key, &value); err != nil {
+			return err
+		}
+		held[key] = value
+	}
+	return rows.Err()
+}
 
 // exclude has nothing to do either.
 func (*writer) exclude(string) error { return nil }

@@ -212,7 +212,8 @@ func TestLockedRowsAreChangedByOneAtATime(t *testing.T) {
 					// Each begins with another row: without the lock they
 					// would wait in circles.
 					err := db.Write(context.Background(), func(tx *Tx) error {
-						if err := tx.LockRows("rows", "id", ids); err != nil {
+						held, err := tx.LockRows("rows", "id", "n", ids)
+						if err != nil {
 							return err
 						}
 						for k := range ids {
@@ -220,6 +221,9 @@ func TestLockedRowsAreChangedByOneAtATime(t *testing.T) {
 							id := ids[(g+i+k)%len(ids)]
 							if err := tx.QueryRow(`SELECT n FROM rows WHERE id = ?`, id).Scan(&n); err != nil {
 								return err
+							}
+							if held[id] != int64(n) {
+								return fmt.Errorf("%s was %d when it was locked, and is %d", id, held[id], n)
 							}
 							if err := tx.Defer(`UPDATE rows SET n = ? WHERE id = ?`, n+1, id); err != nil {
 								return err

@@ -21,15 +21,16 @@ type place struct {
 	taken, reserved, sold int64 // differences: taken from available, added to the others
 }
 
-// reachSize is how many articles one statement reads.
-const reachSize = 32
+// writeSize is how many articles one statement writes.
+const writeSize = 16
 
-var (
-	selectShelf = `SELECT sku, available FROM stock WHERE sku IN (?` + strings.Repeat(", ?", reachSize-1) + `)`
-	// Unconditional: what was reserved for an order is there to be sold or
-	// given back, and if it is done twice, the books have to show it.
-	updateShelf = `UPDATE stock SET available = available - ?, reserved = reserved + ?, sold = sold + ? WHERE sku = ?`
-)
+// updateShelf is unconditional: what was reserved for an order is there to be
+// sold or given back, and if it is done twice, the books have to show it. A
+// change is an article and what is taken from it, reserved and sold.
+var updateShelf = `UPDATE stock SET available = available - change.column2, reserved = reserved + change.column3, sold = sold + change.column4
+	FROM (VALUES ` + change + strings.Repeat(", "+change, writeSize-1) + `) AS change WHERE sku = change.column1`
+
+const change = `(?, CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT))`
 
 // reach locks and reads what batch asks for. An article that does not exist
 // has no place.
@@ -42,37 +43,12 @@ func reach(tx *store.Tx, batch []events.Event) (shelf, error) {
 	}
 	slices.Sort(skus)
 	skus = slices.Compact(skus)
-	if err := tx.LockRows("stock", "sku", skus); err != nil {
-		return nil, err
+	available, err := tx.LockRows("stock", "sku", "available", skus)
+	s := make(shelf, len(available))
+	for sku, n := range available {
+		s[sku] = &place{available: n}
 	}
-	s := shelf{}
-	for first := 0; first < len(skus); first += reachSize {
-		args := make([]any, reachSize)
-		for i := range args { // filled up with the last one
-			args[i] = skus[min(first+i, len(skus)-1)]
-		}
-		if err := s.read(tx, args); err != nil {
-			return nil, err
-		}
-	}
-	return s, nil
-}
-
-func (s shelf) read(tx *store.Tx, skus []any) error {
-	rows, err := tx.Query(selectShelf, skus...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var sku string
-		p := new(place)
-		if err := rows.Scan(&sku, &p.available); err != nil {
-			return err
-		}
-		s[sku] = p
-	}
-	return rows.Err()
+	return s, err
 }
 
 // reserve takes every item, or none: then lack says for people why item can't
@@ -112,13 +88,23 @@ func (p *place) change(taken, reserved, sold int64) {
 
 // write puts every change into the books.
 func (s shelf) write(tx *store.Tx) error {
+	var args []any
 	for sku, p := range s {
 		if p.taken == 0 && p.reserved == 0 && p.sold == 0 {
 			continue
 		}
-		if err := tx.Defer(updateShelf, p.taken, p.reserved, p.sold, sku); err != nil {
-			return err
+		if args = append(args, sku, p.taken, p.reserved, p.sold); len(args) == writeSize*4 {
+			if err := tx.Defer(updateShelf, args...); err != nil {
+				return err
+			}
+			args = nil
 		}
 	}
-	return nil
+	if args == nil {
+		return nil
+	}
+	for len(args) < writeSize*4 { // no article has this name
+		args = append(args, "", 0, 0, 0)
+	}
+	return tx.Defer(updateShelf, args...)
 }
