@@ -68,6 +68,7 @@ The first Ctrl-C stops the load and reports; the second tears down at once.
 }
 
 func (o *runOptions) run(cmd *cobra.Command, args []string) error {
+	collectSeldom()
 	if err := o.runtime.validate(); err != nil {
 		return err
 	}

@@ -50,9 +50,7 @@ Components: ` + strings.Join(serve.Components(), ", "),
 				defer f.Close()
 				in = f
 			}
-			if os.Getenv("GOGC") == "" {
-				debug.SetGCPercent(gcPercent)
-			}
+			collectSeldom()
 			log := telemetry.NewLogger(cmd.ErrOrStderr(), args[0], "")
 			return serve.Run(ctx, args[0], in, log)
 		},
@@ -63,10 +61,15 @@ Components: ` + strings.Join(serve.Components(), ", "),
 	return cmd
 }
 
-// gcPercent lets the heap of a component grow to five times what lives: that
-// is a few megabytes, and collecting them at every doubling would cost a tenth
-// of the processor.
-const gcPercent = 400
+// collectSeldom lets the heap grow to five times what lives, unless the user
+// says otherwise. In a component that is a few megabytes, and collecting them at
+// every doubling would cost a tenth of the processor. Beside a load, each
+// collection stops who sends, for as long as the kernel keeps any thread waiting.
+func collectSeldom() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+}
 
 // endWith ends this process when the process that holds the other end of the
 // lease is gone: nothing may outlive it.
