@@ -1,6 +1,12 @@
 package conductor
 
-import "testing"
+import (
+	"testing"
+	"time"
+
+	"github.com/ordbench/ordbench/loadgen"
+	"github.com/ordbench/ordbench/system/bus"
+)
 
 func TestCalmIsTheFirstThatLasted(t *testing.T) {
 	for _, row := range []struct {
@@ -27,5 +33,37 @@ func TestCalmIsTheFirstThatLasted(t *testing.T) {
 				t.Errorf("over at %d, %v; want %d, %v", over, ok, row.over, row.ok)
 			}
 		})
+	}
+}
+
+func TestQuietIsAWindowWithoutLagOrErrors(t *testing.T) {
+	const unknown = -1
+	for _, row := range []struct {
+		name string
+		lag  []int64  // a look each 250 ms
+		bad  []uint64 // by the end of each look
+		want bool
+	}{
+		{"no look", nil, nil, false},
+		{"too short", []int64{0, 0, 0, 0}, []uint64{0, 0, 0, 0}, false},
+		{"long enough", []int64{90, 0, 0, 0, 0, 0}, []uint64{0, 0, 0, 0, 0, 0}, true},
+		{"lag within it", []int64{0, 90, 0, 0, 0, 0}, []uint64{0, 0, 0, 0, 0, 0}, false},
+		{"lag within the margin", []int64{0, lagMargin, 0, 0, 0}, []uint64{0, 0, 0, 0, 0}, true},
+		{"a look without an answer", []int64{0, 0, unknown, 0, 0}, []uint64{0, 0, 0, 0, 0}, false},
+		{"errors before it", []int64{0, 0, 0, 0, 0, 0}, []uint64{3, 3, 3, 3, 3, 3}, true},
+		{"errors within it", []int64{0, 0, 0, 0, 0, 0}, []uint64{3, 3, 3, 4, 4, 4}, false},
+	} {
+		var looks []look
+		for i, lag := range row.lag {
+			l := look{at: time.Duration(i) * 250 * time.Millisecond}
+			l.load.Ops = map[loadgen.Op]loadgen.Counts{"place_order": {Error: row.bad[i]}}
+			if l.stack.LagKnown = lag != unknown; l.stack.LagKnown {
+				l.stack.Lag = []bus.Lag{{Group: inventoryGroup}, {Group: "payment-group", Partitions: []bus.PartitionLag{{Lag: lag}}}}
+			}
+			looks = append(looks, l)
+		}
+		if got := quiet(looks); got != row.want {
+			t.Errorf("%s: %v, want %v", row.name, got, row.want)
+		}
 	}
 }

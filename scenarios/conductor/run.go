@@ -301,6 +301,9 @@ func (r *run) drive(ctx context.Context) error {
 	// Two more looks: the first may have begun before the drain was over.
 	r.observed.next(ctx)
 	r.observed.next(ctx)
+	if len(r.session.Faults.Records()) > 0 {
+		r.observed.awaitCalm(ctx)
+	}
 	return ctx.Err()
 }
 
