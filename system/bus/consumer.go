@@ -19,7 +19,7 @@ import (
 // brokers accept by default; a member that vanishes without leaving holds its
 // partitions for that long.
 const (
-	heartbeatInterval = 500 * time.Millisecond
+	heartbeatInterval = 200 * time.Millisecond
 	sessionTimeout    = 6 * time.Second
 	rebalanceTimeout  = 6 * time.Second
 	joinBackoff       = 50 * time.Millisecond
