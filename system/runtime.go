@@ -43,13 +43,6 @@ type Fleet interface {
 // in good order.
 type Perishable interface{ Perishable() bool }
 
-// Prepared is a Fleet whose starts cost less when something is done before.
-type Prepared interface {
-	// Prepare does that for every place that has not been started. It returns
-	// when it is done, or ctx has ended.
-	Prepare(ctx context.Context)
-}
-
 // Replica is one place of a fleet.
 type Replica struct {
 	Name      string

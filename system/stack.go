@@ -99,9 +99,6 @@ func Boot(ctx context.Context, rt Runtime, cfg Config, log *slog.Logger) (*Stack
 		return nil, errors.Join(fmt.Errorf("boot: %w", err), s.Close(now))
 	}
 	s.bootedAt = time.Now()
-	if f, ok := fleet.(Prepared); ok {
-		s.supervisors.Go(func() { f.Prepare(life) })
-	}
 	s.startScaler(life)
 	return s, nil
 }

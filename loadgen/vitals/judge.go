@@ -50,7 +50,7 @@ type judge struct {
 	past    []sample      // the last span looks, the oldest first
 	backlog time.Duration // since when something due waits to be taken; -1: nothing does
 	stretch Outcome       // of the look before
-	agreed  int           // looks in a row with that outcome
+	agreed  int           // looks in a row with that outcome; a long one counts for those that it kept away
 	onset   time.Duration // of the stretch
 	first   map[Outcome]Limit
 	lasted  map[Outcome]time.Duration
@@ -101,8 +101,12 @@ func (j *judge) look(s sample) (found Limit, ok bool) {
 		j.backlog = p.At
 	}
 	now := j.now()
-	if j.agreed++; now.Outcome != j.stretch {
-		j.stretch, j.agreed, j.onset = now.Outcome, 1, now.Onset
+	if now.Outcome != j.stretch {
+		j.stretch, j.agreed, j.onset = now.Outcome, 0, now.Onset
+	}
+	before := j.agreed
+	if j.agreed++; now.Outcome == GeneratorLimited && s.took >= sure*every {
+		j.agreed += sure // what kept the looks away that should have been taken meanwhile is the limit
 	}
 	if now.Outcome == Valid {
 		return Limit{}, false
@@ -118,7 +122,7 @@ func (j *judge) look(s sample) (found Limit, ok bool) {
 	if !slices.Contains(j.causes[now.Outcome], now.Cause) {
 		j.causes[now.Outcome] = append(j.causes[now.Outcome], now.Cause)
 	}
-	if j.agreed != sure {
+	if before >= sure || j.agreed < sure {
 		return Limit{}, false
 	}
 	now.Onset = j.onset

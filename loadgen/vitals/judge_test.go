@@ -177,3 +177,18 @@ func TestALimitIsToldOnceForEachStretch(t *testing.T) {
 		t.Errorf("told %v", told)
 	}
 }
+
+// The looks that would have agreed were kept away by what is told.
+func TestAGeneratorThatStoodStillIsTheLimitAtOnce(t *testing.T) {
+	still := func(took time.Duration) func(*sample) {
+		return both(both(late, starve), func(s *sample) { s.took = took })
+	}
+	for took, told := range map[time.Duration]int{every: 0, sure * every: 1} {
+		if h := newHistory().play(10, nil).play(1, still(took)).play(10, nil); len(h.told) != told {
+			t.Errorf("a look after %v told %v", took, h.told)
+		}
+	}
+	if h := newHistory().play(10, nil).play(5, still(time.Second)); len(h.told) != 1 {
+		t.Errorf("five of them told %v", h.told)
+	}
+}

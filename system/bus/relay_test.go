@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // row stands in for the store's message.
@@ -205,5 +208,44 @@ func TestRelayPublishesEveryRowInOrder(t *testing.T) {
 	}
 	if len(seen) != 900 {
 		t.Errorf("%d of 900 rows are in the topic", len(seen))
+	}
+}
+
+// looked counts the looks of all relays.
+type looked struct {
+	*part
+	looks *atomic.Int64
+}
+
+func (l looked) PendingIn(ctx context.Context, in []int, limit int) ([]row, error) {
+	l.looks.Add(1)
+	return l.part.PendingIn(ctx, in, limit)
+}
+
+// Relays that have nothing to do look no more often together than one does,
+// however many they are.
+func TestManyRelaysShareTheLooksOfOne(t *testing.T) {
+	for _, relays := range []int{1, 2, 5, 20} {
+		t.Run(fmt.Sprint(relays), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const lasts = 10 * time.Second
+				ctx, cancel := context.WithTimeout(t.Context(), lasts)
+				defer cancel()
+				b, looks := newBox(), new(atomic.Int64)
+				var all sync.WaitGroup
+				for range relays {
+					all.Go(func() {
+						if err := RunRelay(ctx, looked{&part{box: b}, looks}, RelayConfig{}); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				all.Wait()
+				// At first each takes itself for the only one.
+				if most := int64(lasts/relayPoll) + int64(relays)*int64(relayBalance/relayPoll); looks.Load() > most {
+					t.Errorf("%d looks in %v, more than %d", looks.Load(), lasts, most)
+				}
+			})
+		})
 	}
 }

@@ -191,27 +191,6 @@ func (f *fleet) Start(ctx context.Context, replica string) (system.Process, erro
 	return r, nil
 }
 
-// Prepare makes the containers that are not made yet, one after the other: half
-// of what a start costs the daemon is spent before the load that asks for it.
-func (f *fleet) Prepare(ctx context.Context) {
-	for _, r := range f.replicas {
-		p := f.places[r.Name]
-		select {
-		case f.starting <- struct{}{}:
-		case <-ctx.Done():
-			return
-		}
-		p.mu.Lock()
-		if p.id == "" {
-			if err := p.ready(ctx); err != nil && ctx.Err() == nil {
-				f.rt.Log.Warn("prepare a container", "replica", p.name, "error", err) // its start will tell
-			}
-		}
-		p.mu.Unlock()
-		<-f.starting
-	}
-}
-
 func (f *fleet) logPath(replica string) string {
 	return filepath.Join(f.cfg.LogDir, replica+".log")
 }

@@ -43,7 +43,6 @@ type place struct {
 	mu     sync.Mutex
 	id     string               // of the container; "": not made yet
 	copied map[string]time.Time // when each renewed file was written that it has; nil: it has no files yet
-	ran    bool                 // it was started before
 	run    *run                 // nil: none runs
 	// rationed says that the container has a limit of processors, which it
 	// keeps when it starts anew.
@@ -92,9 +91,9 @@ func (p *place) start(ctx context.Context) (*run, error) {
 		return nil, err
 	}
 	p.mu.Lock()
-	ran := p.ran
+	made := p.id != ""
 	p.mu.Unlock()
-	if !ran { // what was there before does not wait behind what is new
+	if !made { // what was there before does not wait behind what is new
 		select {
 		case p.fleet.starting <- struct{}{}:
 			defer func() { <-p.fleet.starting }()
@@ -107,7 +106,12 @@ func (p *place) start(ctx context.Context) (*run, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.ready(ctx); err != nil {
+	if p.id == "" {
+		if err := p.make(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.furnish(ctx); err != nil {
 		return nil, err
 	}
 	if p.rationed.Load() {
@@ -133,7 +137,7 @@ func (p *place) start(ctx context.Context) (*run, error) {
 		return nil, errors.Join(err, log.Close())
 	}
 	p.logFrom.Store(from)
-	p.ran, p.run = true, r
+	p.run = r
 	return r, nil
 }
 
@@ -266,25 +270,15 @@ func (p *place) make(ctx context.Context) error {
 	return err
 }
 
-// ready makes the container unless that is done, and brings its files up to
-// date. The caller holds the lock.
-func (p *place) ready(ctx context.Context) error {
-	if p.id == "" {
-		if err := p.make(ctx); err != nil {
-			return err
-		}
-	}
+// furnish copies what the container does not have yet: at first all its files,
+// later credentials that are new. It is one copy, because each has the daemon
+// start a process. The caller holds the lock.
+func (p *place) furnish(ctx context.Context) error {
+	var files []file
 	if p.copied == nil {
-		return p.renew(ctx, p.spec.files...)
+		files = slices.Clone(p.spec.files)
 	}
-	return p.renew(ctx)
-}
-
-// renew copies credentials that it does not have yet, and others besides: at
-// once, because each copy has the daemon start a process. The caller holds the
-// lock.
-func (p *place) renew(ctx context.Context, others ...file) error {
-	files, copied := slices.Clone(others), map[string]time.Time{}
+	copied := map[string]time.Time{}
 	for _, r := range p.spec.renewed {
 		found, err := os.Stat(r.from)
 		if err != nil || found.ModTime().Equal(p.copied[r.from]) {
@@ -364,7 +358,7 @@ func (f *fleet) keepRenewed(ctx context.Context) {
 				p.mu.Lock()
 				var err error
 				if p.run != nil {
-					err = p.renew(ctx)
+					err = p.furnish(ctx)
 				}
 				p.mu.Unlock()
 				if err != nil && ctx.Err() == nil {
