@@ -43,6 +43,13 @@ type Fleet interface {
 // in good order.
 type Perishable interface{ Perishable() bool }
 
+// Prepared is a Fleet whose starts cost less when something is done before.
+type Prepared interface {
+	// Prepare does that for replicas that were not started yet, and returns
+	// when it is done or ctx has ended.
+	Prepare(ctx context.Context, replicas []string)
+}
+
 // Replica is one place of a fleet.
 type Replica struct {
 	Name      string

@@ -68,6 +68,19 @@ func (s *Stack) startScaler(life context.Context) {
 	}
 }
 
+// prepare makes ready what the scaler may start.
+func (s *Stack) prepare(ctx context.Context) {
+	f, ok := s.fleet.(Prepared)
+	if !ok || s.cfg.Scaling.By != ScaleByLag {
+		return
+	}
+	var more []string
+	for _, st := range s.of(Inventory)[s.initial(Inventory):] {
+		more = append(more, st.Name)
+	}
+	f.Prepare(ctx, more)
+}
+
 // followLag polls the lag of the inventory and resizes it, until ctx ends. A
 // poll that fails changes nothing, as with the original.
 func (s *Stack) followLag(ctx context.Context) {

@@ -99,6 +99,7 @@ func Boot(ctx context.Context, rt Runtime, cfg Config, log *slog.Logger) (*Stack
 		return nil, errors.Join(fmt.Errorf("boot: %w", err), s.Close(now))
 	}
 	s.bootedAt = time.Now()
+	s.supervisors.Go(func() { s.prepare(life) })
 	s.startScaler(life)
 	return s, nil
 }

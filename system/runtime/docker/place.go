@@ -43,6 +43,7 @@ type place struct {
 	mu     sync.Mutex
 	id     string               // of the container; "": not made yet
 	copied map[string]time.Time // when each renewed file was written that it has; nil: it has no files yet
+	ran    bool                 // it was started before
 	run    *run                 // nil: none runs
 	// rationed says that the container has a limit of processors, which it
 	// keeps when it starts anew.
@@ -91,9 +92,9 @@ func (p *place) start(ctx context.Context) (*run, error) {
 		return nil, err
 	}
 	p.mu.Lock()
-	made := p.id != ""
+	ran := p.ran
 	p.mu.Unlock()
-	if !made { // what was there before does not wait behind what is new
+	if !ran { // what was there before does not wait behind what is new
 		select {
 		case p.fleet.starting <- struct{}{}:
 			defer func() { <-p.fleet.starting }()
@@ -106,11 +107,6 @@ func (p *place) start(ctx context.Context) (*run, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.id == "" {
-		if err := p.make(ctx); err != nil {
-			return nil, err
-		}
-	}
 	if err := p.furnish(ctx); err != nil {
 		return nil, err
 	}
@@ -137,7 +133,7 @@ func (p *place) start(ctx context.Context) (*run, error) {
 		return nil, errors.Join(err, log.Close())
 	}
 	p.logFrom.Store(from)
-	p.run = r
+	p.ran, p.run = true, r
 	return r, nil
 }
 
@@ -270,10 +266,15 @@ func (p *place) make(ctx context.Context) error {
 	return err
 }
 
-// furnish copies what the container does not have yet: at first all its files,
-// later credentials that are new. It is one copy, because each has the daemon
-// start a process. The caller holds the lock.
+// furnish makes the container unless there is one, and copies what it does not
+// have yet: at first all its files, later credentials that are new. It is one
+// copy, because each has the daemon start a process. The caller holds the lock.
 func (p *place) furnish(ctx context.Context) error {
+	if p.id == "" {
+		if err := p.make(ctx); err != nil {
+			return err
+		}
+	}
 	var files []file
 	if p.copied == nil {
 		files = slices.Clone(p.spec.files)

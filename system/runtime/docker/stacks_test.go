@@ -93,7 +93,7 @@ type visited struct {
 // visit finds a stack by the port of its gateway.
 func visit(t *testing.T, e *engine, s *system.Stack) visited {
 	t.Helper()
-	all, err := e.api.ContainerList(t.Context(), client.ContainerListOptions{All: true, Filters: client.Filters{}.Add("label", labelStack)})
+	all, err := e.api.ContainerList(t.Context(), client.ContainerListOptions{Filters: client.Filters{}.Add("label", labelStack)})
 	if err != nil {
 		t.Fatal(err)
 	}
