@@ -32,9 +32,9 @@ type Config struct {
 	BaseURL     string        // "http://127.0.0.1:8080"
 	Connections int           // at most this many at a time; 0 is DefaultConnections
 	Loops       int           // threads that drive them, where the engine is an event loop; 0 is one
+	First       bool          // where the engine is an event loop, and the system allows it, its threads go before all others: they need little, and must not wait for what they drive
 	Timeout     time.Duration // for a free connection from due, and again for the answer from sent; 0 is DefaultTimeout
 	TLS         *tls.Config   // for https; nil trusts the system's roots
-	First       bool          // where the engine is an event loop, and the system allows it, its threads go before all others: they need little, and must not wait for what they drive
 	HTTP2       bool          // and nothing else: agreed on over TLS, known before in cleartext; a call at a time on each connection
 
 	// Dial connects; nil dials TCP. Only net/http can use another.

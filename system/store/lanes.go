@@ -45,10 +45,10 @@ type laneLocks interface {
 }
 
 // BalanceLanes returns the lanes that the caller alone may publish from now
-// until it calls again or LeaveLanes, and how many processes publish. A lane
-// whose publisher died lies idle until another calls. Each of
+// until it calls again or LeaveLanes, and how many processes publish. Each of
 // them takes its share of the lanes, as even as can be: the first call takes
-// what is free, later ones give up or take what others came or went for. It
+// what is free, later ones give up or take what others came or went for. A lane
+// whose publisher died lies idle until another calls. It
 // must not be called while something is being published: what it gives up
 // another takes at once.
 //
