@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -18,6 +19,9 @@ type link struct {
 	start    time.Time    // of the plan
 	written  atomic.Int64 // nanoseconds from start to the first write of the call; -1 before
 	timedOut atomic.Bool
+	quiet    chan struct{} // holds one while net/http waits for bytes and none are there
+	closed   chan struct{}
+	closing  sync.Once
 	unwatch  func() bool
 }
 
@@ -39,7 +43,7 @@ type linkKey struct{}
 func (w *worker) connect(deadline time.Time) (*link, error) {
 	ctx, cancel := context.WithDeadline(w.hard, deadline)
 	defer cancel()
-	l := &link{start: w.job.Start}
+	l := &link{start: w.job.Start, quiet: make(chan struct{}, 1), closed: make(chan struct{})}
 	client, err := w.client.NewClientConn(context.WithValue(ctx, linkKey{}, l), w.base.Scheme, w.addr)
 	if err != nil {
 		return nil, err
@@ -57,6 +61,16 @@ func (w *worker) hangUp() {
 	w.link.unwatch()
 	_ = w.link.client.Close() // the call on it is settled already
 	w.link = nil
+}
+
+// settle waits until net/http has looked at all that came with the last
+// answer. What nobody asked for ends the connection; a call that went out
+// before net/http saw it would have it for an answer.
+func (l *link) settle() {
+	select {
+	case <-l.quiet:
+	case <-l.closed:
+	}
 }
 
 // begin readies the link for a call that must be answered by the deadline.
@@ -87,9 +101,31 @@ func (l *link) Write(b []byte) (int, error) {
 
 // Read notes when the time is up.
 func (l *link) Read(b []byte) (int, error) {
-	n, err := l.Conn.Read(b)
+	n, err := l.read(b)
+	l.stir()
 	l.note(err)
 	return n, err
+}
+
+// hush says that nothing is left to read, until stir.
+func (l *link) hush() {
+	select {
+	case l.quiet <- struct{}{}:
+	default:
+	}
+}
+
+func (l *link) stir() {
+	select {
+	case <-l.quiet:
+	default: // a call took it for leave to go
+	}
+}
+
+// Close ends the wait of settle, too.
+func (l *link) Close() error {
+	l.closing.Do(func() { close(l.closed) })
+	return l.Conn.Close()
 }
 
 func (l *link) note(err error) {

@@ -80,6 +80,9 @@ func (w *worker) send(now time.Duration) loadgen.Reply {
 	}
 	deadline := w.job.Start.Add(now + w.cfg.Timeout)
 	for {
+		if w.link != nil {
+			w.link.settle()
+		}
 		idle := w.link != nil && w.link.client.Err() == nil
 		if !idle {
 			w.hangUp()
