@@ -71,16 +71,19 @@ func (s *Stack) certificateLife() time.Duration {
 // keepCertified renews all credentials in time, until ctx ends. Services read
 // them again without a restart.
 func (s *Stack) keepCertified(ctx context.Context) {
-	tick := time.NewTicker(s.certificateLife() / 3)
-	defer tick.Stop()
+	// From the end of one renewal: two in a row would leave behind who is
+	// understood one epoch away.
+	due := time.NewTimer(s.certificateLife() / 3)
+	defer due.Stop()
 	for epoch := int64(2); ; epoch++ {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-due.C:
 			if err := s.certify(epoch); err != nil {
 				s.log.Warn("credentials were not renewed", "err", err)
 			}
+			due.Reset(s.certificateLife() / 3)
 		}
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -244,6 +246,37 @@ func TestCredentialsAreRenewedWithoutARestart(t *testing.T) {
 	id.looked.Store(0)
 	if status, _, _ := call(t, id, "order", addr, id.Token("order", time.Now())); status != 401 {
 		t.Errorf("with a key that the service does not have yet: %d, want 401", status)
+	}
+}
+
+// A replica that nobody called for long gets many calls at once.
+func TestNobodyGetsTheCredentialsOfLongAgo(t *testing.T) {
+	r := newRealm(t)
+	path := r.certify(t, "order", 1, time.Hour)
+	id, err := OpenIdentity(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := id.now().leaf.Leaf.SerialNumber
+	r.certify(t, "order", 9, time.Hour)
+	id.looked.Store(0)
+	var (
+		calls sync.WaitGroup
+		gate  = make(chan struct{})
+		old   atomic.Int64
+	)
+	for range 50 {
+		calls.Go(func() {
+			<-gate
+			if id.now().leaf.Leaf.SerialNumber.Cmp(first) == 0 {
+				old.Add(1)
+			}
+		})
+	}
+	close(gate)
+	calls.Wait()
+	if n := old.Load(); n > 0 {
+		t.Errorf("%d of 50 calls were judged by credentials eight epochs old", n)
 	}
 }
 

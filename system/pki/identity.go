@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -23,6 +24,7 @@ type Identity struct {
 	log     *slog.Logger
 	current atomic.Pointer[loaded]
 	looked  atomic.Int64 // ns of the Unix epoch
+	looking sync.Mutex   // one looks, and who comes meanwhile waits for what it finds
 }
 
 type loaded struct {
@@ -61,13 +63,19 @@ func (i *Identity) load() (*loaded, error) {
 	return &loaded{c, file}, nil
 }
 
-// now is the credentials of this moment.
+// now is the credentials of this moment. Nobody gets those of long ago because
+// somebody else is just about to read the new ones.
 func (i *Identity) now() *credentials {
-	last, now := i.looked.Load(), time.Now().UnixNano()
-	if now-last < int64(reloadEvery) || !i.looked.CompareAndSwap(last, now) {
+	if i.fresh() {
 		return i.current.Load().credentials
 	}
+	i.looking.Lock()
+	defer i.looking.Unlock()
 	old := i.current.Load()
+	if i.fresh() {
+		return old.credentials
+	}
+	defer func() { i.looked.Store(time.Now().UnixNano()) }()
 	if file, err := os.Stat(i.path); err == nil && os.SameFile(file, old.file) && file.ModTime().Equal(old.file.ModTime()) {
 		return old.credentials
 	}
@@ -80,6 +88,9 @@ func (i *Identity) now() *credentials {
 	i.log.Info("credentials renewed", "until", c.leaf.Leaf.NotAfter)
 	return c.credentials
 }
+
+// fresh says that the file was looked at just now.
+func (i *Identity) fresh() bool { return time.Now().UnixNano()-i.looked.Load() < int64(reloadEvery) }
 
 // serverTLS asks every client for a certificate of the same authority.
 func (i *Identity) serverTLS() *tls.Config {

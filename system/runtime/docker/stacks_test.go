@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -8,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,7 +65,7 @@ func TestTwoStacks(t *testing.T) {
 			}
 		}
 	})
-	t.Run("services ask for certificates", func(t *testing.T) { guarded(t, first, second) })
+	t.Run("services ask for certificates", func(t *testing.T) { guarded(t, e, first, second) })
 	t.Run("certificates are renewed in containers that run", func(t *testing.T) { renewal(t, first) })
 	t.Run("what dies comes back with what it had", func(t *testing.T) { comesBack(t, first) })
 	t.Run("the end of one leaves the other", func(t *testing.T) {
@@ -85,6 +88,7 @@ type visited struct {
 	*system.Stack
 	id         string
 	containers map[string]string // address in the stack's network, by replica
+	ids        map[string]string // of the containers, by replica
 	ports      []uint16          // that it publishes
 	exposed    []string          // addresses of this machine that are not loopback
 	network    []string
@@ -97,7 +101,7 @@ func visit(t *testing.T, e *engine, s *system.Stack) visited {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := visited{Stack: s, containers: map[string]string{}}
+	v := visited{Stack: s, containers: map[string]string{}, ids: map[string]string{}}
 	for _, c := range all.Items {
 		for _, p := range c.Ports {
 			if strings.HasSuffix(s.URL(), fmt.Sprintf(":%d", p.PublicPort)) {
@@ -109,6 +113,7 @@ func visit(t *testing.T, e *engine, s *system.Stack) visited {
 		if c.Labels[labelStack] != v.id {
 			continue
 		}
+		v.ids[c.Labels[labelReplica]] = c.ID
 		for name, n := range c.NetworkSettings.Networks {
 			v.containers[c.Labels[labelReplica]] = n.IPAddress.String()
 			if !slices.Contains(v.network, name) {
@@ -218,7 +223,7 @@ func orders(t *testing.T, v visited) int {
 
 // guarded asks services past the gateway, from this machine's end of their
 // network.
-func guarded(t *testing.T, mtls, clear visited) {
+func guarded(t *testing.T, e *engine, mtls, clear visited) {
 	for _, name := range []string{"order-0", "inventory-0", "payment-0", "notification-0"} {
 		addr := net.JoinHostPort(mtls.containers[name], servicePort)
 		res, err := http.Get("http://" + addr + "/orders/1")
@@ -239,7 +244,7 @@ func guarded(t *testing.T, mtls, clear visited) {
 		}
 		c.Close()
 	}
-	thief, err := pki.OpenIdentity(system.IdentityPath(mtls.Config().Dir, "gateway-0"), nil)
+	thief, err := pki.OpenIdentity(steal(t, e, mtls.ids["gateway-0"]), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,6 +275,29 @@ func guarded(t *testing.T, mtls, clear visited) {
 	if res.StatusCode != http.StatusNotFound {
 		t.Errorf("without mtls: %s, want 404", res.Status)
 	}
+}
+
+// steal takes the credentials that a container has, into a file.
+func steal(t *testing.T, e *engine, id string) (path string) {
+	t.Helper()
+	got, err := e.api.CopyFromContainer(t.Context(), id, client.CopyFromContainerOptions{SourcePath: identityPath})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Content.Close()
+	archive := tar.NewReader(got.Content)
+	if _, err := archive.Next(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(t.TempDir(), "stolen.pem")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // renewal waits until a service shows another certificate than before.
