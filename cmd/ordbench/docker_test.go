@@ -10,8 +10,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,18 +35,13 @@ func TestScriptsInContainers(t *testing.T) {
 	if err != nil {
 		t.Skipf("needs Docker: %v", err)
 	}
-	program := filepath.Join(t.TempDir(), "ordbench")
-	build := exec.Command("go", "build", "-trimpath", "-o", program, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+s.Arch)
-	if said, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, said)
-	}
+	inside := compiled(t, "ordbench-linux", ".", "GOOS=linux", "GOARCH="+s.Arch)
 	collectorImage, deadImage := makeCollector(t, s.Host, s.Arch)
-	p := scripts("testdata/docker")
+	p := scripts(t, "testdata/docker")
 	setup := p.Setup
 	p.Setup = func(env *testscript.Env) error {
 		env.Setenv(runtimeVariable, runtimeDocker)
-		env.Setenv("PROGRAM", program)
+		env.Setenv("PROGRAM", inside)
 		env.Setenv("COLLECTOR_IMAGE", collectorImage)
 		env.Setenv("DEAD_IMAGE", deadImage)
 		return setup(env)
@@ -62,13 +55,7 @@ func TestScriptsInContainers(t *testing.T) {
 // does not start, until the end of the test.
 func makeCollector(t *testing.T, host, arch string) (image, dead string) {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "collector")
-	build := exec.Command("go", "build", "-trimpath", "-o", program, "./testdata/collector")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
-	if said, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, said)
-	}
-	text, err := os.ReadFile(program)
+	text, err := os.ReadFile(compiled(t, "collector", "./testdata/collector", "GOOS=linux", "GOARCH="+arch))
 	if err != nil {
 		t.Fatal(err)
 	}

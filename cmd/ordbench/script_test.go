@@ -18,14 +18,10 @@ import (
 	"github.com/shirou/gopsutil/v4/process"
 )
 
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"ordbench": main})
-}
-
 // TestScripts runs the command line as a user does, each script with results
 // and control sockets of its own.
 func TestScripts(t *testing.T) {
-	p := scripts("testdata/script")
+	p := scripts(t, "testdata/script")
 	setup := p.Setup
 	p.Setup = func(env *testscript.Env) error {
 		env.Setenv(runtimeVariable, runtimeLocal) // whatever this machine has
@@ -35,7 +31,8 @@ func TestScripts(t *testing.T) {
 }
 
 // scripts are those of a directory, with the commands that they have.
-func scripts(dir string) testscript.Params {
+func scripts(t *testing.T, dir string) testscript.Params {
+	path := filepath.Dir(program(t)) + string(os.PathListSeparator) + os.Getenv("PATH")
 	return testscript.Params{
 		Dir: dir,
 		Setup: func(env *testscript.Env) error {
@@ -44,6 +41,7 @@ func scripts(dir string) testscript.Params {
 				return err
 			}
 			env.Defer(func() { os.RemoveAll(run) })
+			env.Setenv("PATH", path)
 			env.Setenv("XDG_RUNTIME_DIR", run)
 			env.Setenv("RUN", run)
 			quick, err := os.ReadFile("testdata/quick.yaml")

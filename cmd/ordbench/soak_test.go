@@ -32,7 +32,7 @@ func soak(t *testing.T, variable string, n int) int {
 	return n
 }
 
-// built is the command line, built once, with results and sockets of its own.
+// built is the command line with results and sockets of its own.
 type built struct {
 	t      *testing.T
 	binary string
@@ -48,10 +48,7 @@ func build(t *testing.T) built {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(run) })
-	b := built{t: t, binary: filepath.Join(dir, "ordbench"), dir: dir, env: append(os.Environ(), "XDG_RUNTIME_DIR="+run, runtimeVariable+"="+runtimeLocal)}
-	if said, err := exec.Command("go", "build", "-o", b.binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, said)
-	}
+	b := built{t: t, binary: program(t), dir: dir, env: append(os.Environ(), "XDG_RUNTIME_DIR="+run, runtimeVariable+"="+runtimeLocal)}
 	t.Cleanup(func() {
 		for _, p := range processesWith(dir) {
 			p.Kill()

@@ -54,11 +54,7 @@ func BenchmarkTracing(b *testing.B) {
 	if err != nil {
 		b.Skip("SKIPPED: it takes two minutes; make bench-tracing runs it")
 	}
-	dir := b.TempDir()
-	ordbench := filepath.Join(dir, "ordbench")
-	if out, err := exec.Command("go", "build", "-o", ordbench, ".").CombinedOutput(); err != nil {
-		b.Fatalf("%v: %s", err, out)
-	}
+	ordbench := program(b)
 	for b.Loop() {
 		fixed := tracedRun(b, ordbench, "1", true)
 		var services, all []float64

@@ -49,10 +49,7 @@ func BenchmarkValidity(b *testing.B) {
 	if err != nil {
 		b.Skip("SKIPPED: it takes minutes and a quiet machine; make bench-validity runs it")
 	}
-	ordbench := filepath.Join(b.TempDir(), "ordbench")
-	if out, err := exec.Command("go", "build", "-o", ordbench, ".").CombinedOutput(); err != nil {
-		b.Fatalf("%v: %s", err, out)
-	}
+	ordbench := program(b)
 	rng := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
 	for b.Loop() {
 		var all tally
