@@ -113,7 +113,7 @@ func (e *eventLoop) run(ctx context.Context, l *loop) (err error) {
 	}
 	defer l.os.close()
 	if e.cfg.First {
-		first()
+		GoFirst()
 	}
 	ended, watched := make(chan struct{}), make(chan struct{})
 	go func() {

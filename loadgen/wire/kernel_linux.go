@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"time"
 	"unsafe"
 
@@ -63,10 +64,12 @@ func openKernel(start time.Time) (kernel, error) {
 
 const wakeToken = -1
 
-// first puts the calling thread before those that are scheduled fairly. Niceness
-// would not do: it counts only among those of one session or container. Where
-// that takes a privilege that this process does not have, all stays as it was.
-func first() {
+// GoFirst gives the calling goroutine a thread of its own, which ends with it,
+// and puts that before all that are scheduled fairly. Niceness would not do: it
+// counts only among those of one session or container. Where that takes a
+// privilege that this process does not have, the thread stays with the others.
+func GoFirst() {
+	runtime.LockOSThread()
 	_ = unix.SchedSetAttr(0, &unix.SchedAttr{
 		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1, Flags: unix.SCHED_FLAG_RESET_ON_FORK,
 	}, 0)

@@ -126,8 +126,7 @@ func TestWaitTellsWhatHappens(t *testing.T) {
 // A thread that goes first is scheduled in real time, and nothing that comes
 // from it is.
 func TestAThreadGoesFirst(t *testing.T) {
-	runtime.LockOSThread() // for good: the thread ends with the test
-	first()
+	GoFirst() // for good: the thread ends with the test
 	got, err := unix.SchedGetAttr(0, 0)
 	if err != nil {
 		t.Fatal(err)

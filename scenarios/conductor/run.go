@@ -200,11 +200,12 @@ func (r *run) drive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	first := r.session.Stack.Runtime() != "local" // where the system's processes stand back by themselves
 	engine := wire.New(wire.Config{
 		BaseURL:     url,
 		Connections: connections,
 		Timeout:     s.Traffic.Timeout,
-		First:       r.session.Stack.Runtime() != "local", // where its processes stand back by themselves
+		First:       first,
 	})
 	mix := make(map[loadgen.Op]float64, len(s.Traffic.Mix))
 	for op, share := range s.Traffic.Mix {
@@ -248,6 +249,9 @@ func (r *run) drive(ctx context.Context) error {
 	var watch sync.WaitGroup // beside the load, and no longer
 	watch.Go(func() { intervals.Follow(loading, r.load) })
 	watch.Go(func() {
+		if first {
+			wire.GoFirst() // or a late look would be held against a sender that was not late
+		}
 		r.finding = vitals.Watch(loading, vitals.Config{
 			Runner: r.load, Plan: s.Plan(), Connections: connections, MaxSlip: s.Traffic.MaxSlip,
 			Told: func(l vitals.Limit) { r.event("%s", limitLine(l)) },

@@ -23,6 +23,7 @@ const (
 	sessionTimeout    = 6 * time.Second
 	rebalanceTimeout  = 6 * time.Second
 	joinBackoff       = 50 * time.Millisecond
+	joinEvery         = time.Second            // newcomers to a group at work join at multiples of it
 	leaveTimeout      = time.Second            // for a rebalance under way, the last commit and the goodbye
 	ghostTimeout      = 300 * time.Millisecond // for the goodbye of a member that could not say it
 )
@@ -164,7 +165,7 @@ func (c *consumer) run(ctx context.Context) error {
 	if err := settings.Validate(); err != nil {
 		return fmt.Errorf("consume as %s: %w", c.cfg.Group, err)
 	}
-	if !c.succeed(ctx) {
+	if !c.arrive(ctx) {
 		return nil
 	}
 	group, err := kafka.NewConsumerGroup(settings)
@@ -195,21 +196,32 @@ func (c *consumer) run(ctx context.Context) error {
 	return nil
 }
 
-// succeed takes a predecessor of this name out of the group: it was killed, or
-// the name would not be free. It waits for the broker; false means that ctx
-// ended first.
-func (c *consumer) succeed(ctx context.Context) bool {
+// arrive makes this member ready to join. A predecessor of its name leaves the
+// group: it was killed, or the name would not be free. Newcomers to a group at
+// work join it together, at the next of the moments that all agree on: each
+// rebalance holds up the whole group. It waits for the broker; false means
+// that ctx ended first.
+func (c *consumer) arrive(ctx context.Context) bool {
 	for {
-		err := c.cluster.dismiss(ctx, c.cfg.Group, c.cfg.Member, "")
-		if err == nil {
-			return true
+		found, err := c.cluster.dismiss(ctx, c.cfg.Group, c.cfg.Member, "")
+		switch {
+		case err != nil:
+			c.log.Debug("look for a predecessor", "error", err)
+			c.cluster.forget()
+			if !sleep(ctx, retryPause) {
+				return false
+			}
+			continue
+		case found.atWork():
+			return sleep(ctx, untilJoin(time.Now()))
 		}
-		c.log.Debug("look for a predecessor", "error", err)
-		c.cluster.forget()
-		if !sleep(ctx, retryPause) {
-			return false
-		}
+		return true
 	}
+}
+
+// untilJoin is how long a newcomer waits for the moment to join.
+func untilJoin(now time.Time) time.Duration {
+	return now.Truncate(joinEvery).Add(joinEvery).Sub(now)
 }
 
 // leave ends the membership: the batch under way is finished, its offsets are
@@ -234,7 +246,7 @@ func (c *consumer) leave(group *kafka.ConsumerGroup) {
 		defer own.close()
 		ctx, cancel := context.WithTimeout(context.Background(), ghostTimeout)
 		defer cancel()
-		if err := own.dismiss(ctx, c.cfg.Group, c.cfg.Member, ""); err != nil {
+		if _, err := own.dismiss(ctx, c.cfg.Group, c.cfg.Member, ""); err != nil {
 			c.log.Warn("left the group without a goodbye", "error", err)
 		}
 	}
@@ -278,7 +290,7 @@ func (c *consumer) mourn(ctx context.Context) {
 	if !c.astray.Load() {
 		return
 	}
-	if err := c.cluster.dismiss(ctx, c.cfg.Group, c.cfg.Member, ""); err != nil {
+	if _, err := c.cluster.dismiss(ctx, c.cfg.Group, c.cfg.Member, ""); err != nil {
 		c.cluster.forget()
 		return
 	}
@@ -294,7 +306,7 @@ func (c *consumer) mourn(ctx context.Context) {
 // the beginning of each assignment finds it.
 func (c *consumer) haunted(ctx context.Context, id string) {
 	for {
-		err := c.cluster.dismiss(ctx, c.cfg.Group, c.cfg.Member, id)
+		_, err := c.cluster.dismiss(ctx, c.cfg.Group, c.cfg.Member, id)
 		if err == nil {
 			return
 		}

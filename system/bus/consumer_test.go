@@ -3,8 +3,11 @@ package bus
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,6 +94,69 @@ func TestTwentyMembersAtOnceLoseAndRepeatNothing(t *testing.T) {
 	if n := b.repeated(); n != 0 {
 		t.Errorf("%d of %d messages were handled more than once", n, sent)
 	}
+}
+
+// Each rebalance holds up the whole group, so those that come one after the
+// other to a group at work are few rebalances.
+func TestNewcomersJoinAGroupAtWorkTogether(t *testing.T) {
+	t.Parallel()
+	ctx, leave := context.WithCancel(deadline(t))
+	brokers := memoryBroker(t, 8, "orders")
+	var (
+		generations generations
+		members     sync.WaitGroup
+	)
+	arrive := func(name string) (ready chan struct{}) {
+		ready = make(chan struct{})
+		members.Go(func() {
+			err := Consume(ctx, ConsumerConfig{
+				Brokers: brokers, Group: "group", Topics: []string{"orders"}, Member: name,
+				OnReady: func() { close(ready) }, Log: slog.New(&generations),
+			}, func(context.Context, []Message) error { return nil })
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		return ready
+	}
+	<-arrive("first")
+	before := generations.last.Load()
+	const newcomers = 8
+	apart := time.NewTicker(heartbeatInterval * 3 / 2) // enough for each to be a rebalance of its own
+	defer apart.Stop()
+	var ready []chan struct{}
+	for i := range newcomers {
+		<-apart.C
+		ready = append(ready, arrive(fmt.Sprint("newcomer-", i)))
+	}
+	for _, r := range ready {
+		<-r
+	}
+	// They come within 2.4 s, so to three such moments, and a slow machine may
+	// spread who comes to one of them.
+	if n := generations.last.Load() - before; n < 1 || n > newcomers-3 {
+		t.Errorf("%d newcomers were %d rebalances", newcomers, n)
+	}
+	leave()
+	members.Wait()
+}
+
+// generations is a log of which it knows the newest generation of a group.
+type generations struct {
+	slog.Handler
+	last atomic.Int64
+}
+
+func (g *generations) Enabled(context.Context, slog.Level) bool { return true }
+func (g *generations) WithAttrs([]slog.Attr) slog.Handler       { return g }
+func (g *generations) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "generation" {
+			g.last.Store(max(g.last.Load(), a.Value.Int64()))
+		}
+		return true
+	})
+	return nil
 }
 
 func TestMemberThatVanishesLosesNothing(t *testing.T) {
