@@ -19,9 +19,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// program is the command line as make build makes it, and as users have it:
-// the race detector would slow down its many processes tenfold, and it watches
-// those of the tests that play a whole stack in one.
+// program is the command line as make build makes it, and as users have it. The
+// race detector would slow down its many processes tenfold; it watches those of
+// the stacks in the tests of system and scenarios/conductor.
 func program(t testing.TB) (path string) {
 	t.Helper()
 	return compiled(t, "ordbench", ".")
