@@ -113,49 +113,60 @@ func eachEngine(t *testing.T, test func(t *testing.T, open engine)) {
 	}
 }
 
-// eachSynthetic runs a test with all engines under synthetic time and on a
-// network in memory. They do not spin, which would last for ever, because
-// time stands still while a goroutine runs.
+// eachSynthetic runs a test with all engines and protocols under synthetic time
+// and on a network in memory. They do not spin, which would last for ever,
+// because time stands still while a goroutine runs.
 func eachSynthetic(t *testing.T, test func(t *testing.T, open engine)) {
 	t.Helper()
+	eachCleartext(t, test)
 	certificate() // real time does not mix with synthetic time
 	for _, c := range []struct{ name, url string }{
-		{"net/http", "http://192.0.2.1"},
 		{"net/http with TLS", "https://example.com"},
 		{"net/http with HTTP/2", "http://192.0.2.1"},
 		{"net/http with HTTP/2 and TLS", "https://example.com"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				test(t, func(cfg Config) loadgen.Engine {
-					cfg.BaseURL, cfg.HTTP2 = c.url, strings.Contains(c.name, "HTTP/2")
-					if dial := cfg.Dial; strings.HasPrefix(c.url, "https:") {
-						if cfg.Connections > 100 {
-							t.Skip("so many handshakes take seconds and prove no more")
-						}
-						cfg.TLS = trusting()
-						cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-							return dial(context.WithValue(ctx, secretly{}, true), network, addr)
-						}
-					}
-					e := NewNetHTTP(cfg)
-					e.nap, e.spin = time.Sleep, 0
-					return e
-				})
-			})
+		synthetic(t, c.name, test, func(cfg Config) loadgen.Engine {
+			cfg.HTTP2 = strings.Contains(c.name, "HTTP/2")
+			if dial := cfg.Dial; strings.HasPrefix(c.url, "https:") {
+				if cfg.Connections > 100 {
+					t.Skip("so many handshakes take seconds and prove no more")
+				}
+				cfg.TLS = trusting()
+				cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					return dial(context.WithValue(ctx, secretly{}, true), network, addr)
+				}
+			}
+			return unspun(cfg, c.url)
 		})
 	}
-	t.Run("event loop", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			test(t, func(cfg Config) loadgen.Engine {
-				cfg.BaseURL = "http://192.0.2.1"
-				e := newEventLoop(cfg)
-				e.open = func(start time.Time) (kernel, error) { return newMemory(start, cfg.Dial), nil }
-				e.spin = 0
-				return e
-			})
-		})
+}
+
+// eachCleartext is eachSynthetic over HTTP/1.1 in cleartext.
+func eachCleartext(t *testing.T, test func(t *testing.T, open engine)) {
+	t.Helper()
+	synthetic(t, "net/http", test, func(cfg Config) loadgen.Engine { return unspun(cfg, "http://192.0.2.1") })
+	synthetic(t, "event loop", test, func(cfg Config) loadgen.Engine {
+		cfg.BaseURL = "http://192.0.2.1"
+		e := newEventLoop(cfg)
+		e.open = func(start time.Time) (kernel, error) { return newMemory(start, cfg.Dial), nil }
+		e.spin = 0
+		return e
 	})
+}
+
+func synthetic(t *testing.T, name string, test func(t *testing.T, open engine), open engine) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { test(t, open) })
+	})
+}
+
+// unspun is net/http that sleeps where it would spin.
+func unspun(cfg Config, url string) loadgen.Engine {
+	cfg.BaseURL = url
+	e := NewNetHTTP(cfg)
+	e.nap, e.spin = time.Sleep, 0
+	return e
 }
 
 // orders is a workload that only places orders.
