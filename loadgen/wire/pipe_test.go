@@ -125,7 +125,7 @@ func eachSynthetic(t *testing.T, test func(t *testing.T, open engine)) {
 		{"net/http with HTTP/2", "http://192.0.2.1"},
 		{"net/http with HTTP/2 and TLS", "https://example.com"},
 	} {
-		synthetic(t, c.name, test, func(cfg Config) loadgen.Engine {
+		synthetic(t, c.name, test, func(t *testing.T, cfg Config) loadgen.Engine {
 			cfg.HTTP2 = strings.Contains(c.name, "HTTP/2")
 			if dial := cfg.Dial; strings.HasPrefix(c.url, "https:") {
 				if cfg.Connections > 100 {
@@ -144,8 +144,8 @@ func eachSynthetic(t *testing.T, test func(t *testing.T, open engine)) {
 // eachCleartext is eachSynthetic over HTTP/1.1 in cleartext.
 func eachCleartext(t *testing.T, test func(t *testing.T, open engine)) {
 	t.Helper()
-	synthetic(t, "net/http", test, func(cfg Config) loadgen.Engine { return unspun(cfg, "http://192.0.2.1") })
-	synthetic(t, "event loop", test, func(cfg Config) loadgen.Engine {
+	synthetic(t, "net/http", test, func(_ *testing.T, cfg Config) loadgen.Engine { return unspun(cfg, "http://192.0.2.1") })
+	synthetic(t, "event loop", test, func(_ *testing.T, cfg Config) loadgen.Engine {
 		cfg.BaseURL = "http://192.0.2.1"
 		e := newEventLoop(cfg)
 		e.open = func(start time.Time) (kernel, error) { return newMemory(start, cfg.Dial), nil }
@@ -154,10 +154,12 @@ func eachCleartext(t *testing.T, test func(t *testing.T, open engine)) {
 	})
 }
 
-func synthetic(t *testing.T, name string, test func(t *testing.T, open engine), open engine) {
+func synthetic(t *testing.T, name string, test func(t *testing.T, open engine), open func(*testing.T, Config) loadgen.Engine) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) { test(t, open) })
+		synctest.Test(t, func(t *testing.T) {
+			test(t, func(cfg Config) loadgen.Engine { return open(t, cfg) })
+		})
 	})
 }
 
