@@ -70,6 +70,7 @@ func (s *Stack) startScaler(life context.Context) {
 
 // prepare makes ready what the scaler may start.
 func (s *Stack) prepare(ctx context.Context) {
+	defer close(s.prepared)
 	f, ok := s.fleet.(Prepared)
 	if !ok || s.cfg.Scaling.By != ScaleByLag {
 		return
@@ -79,6 +80,16 @@ func (s *Stack) prepare(ctx context.Context) {
 		more = append(more, st.Name)
 	}
 	f.Prepare(ctx, more)
+}
+
+// AwaitPrepared returns when what the scaler may start costs no more than it
+// has to, which on some runtimes is seconds after the stack is up. Until then
+// making that ready takes processors away from whoever measures.
+func (s *Stack) AwaitPrepared(ctx context.Context) {
+	select {
+	case <-s.prepared:
+	case <-ctx.Done():
+	}
 }
 
 // followLag polls the lag of the inventory and resizes it, until ctx ends. A

@@ -43,6 +43,7 @@ type Stack struct {
 
 	supervisors sync.WaitGroup
 	dismiss     context.CancelFunc // ends the supervisors, when their seats are empty
+	prepared    chan struct{}      // closed when what the scaler may start stands by
 	scaler      sync.WaitGroup
 	stopScaler  context.CancelFunc
 
@@ -63,7 +64,7 @@ func Boot(ctx context.Context, rt Runtime, cfg Config, log *slog.Logger) (*Stack
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &Stack{rt: rt, cfg: cfg, log: log, desired: map[Component]int{}, books: map[Component]*sql.DB{}}
+	s := &Stack{rt: rt, cfg: cfg, log: log, desired: map[Component]int{}, books: map[Component]*sql.DB{}, prepared: make(chan struct{})}
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("boot: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"strconv"
 	"time"
 	"unsafe"
 
@@ -71,8 +72,38 @@ const wakeToken = -1
 func GoFirst() {
 	runtime.LockOSThread()
 	_ = unix.SchedSetAttr(0, &unix.SchedAttr{
-		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1, Flags: unix.SCHED_FLAG_RESET_ON_FORK,
+		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 2, Flags: unix.SCHED_FLAG_RESET_ON_FORK,
 	}, 0)
+}
+
+// AllGoFirst puts the other threads of this process between those that go first
+// and all others, until undo: a collection of garbage stops every thread, for
+// as long as the last of them waits for a processor. No process may be started
+// meanwhile, which would go first for ever.
+func AllGoFirst() (undo func()) {
+	fair := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}
+	soon := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1}
+	reschedule(fair, soon)
+	return func() { reschedule(soon, fair) }
+}
+
+// reschedule turns all threads that are scheduled in one way to another. What
+// they start meanwhile is found the second time.
+func reschedule(from, to unix.SchedAttr) {
+	for range 2 {
+		threads, _ := os.ReadDir("/proc/self/task")
+		for _, t := range threads {
+			id, _ := strconv.Atoi(t.Name())
+			is, err := unix.SchedGetAttr(id, 0)
+			if err != nil || is.Policy != from.Policy || is.Priority != from.Priority {
+				continue // it has ended, or goes its own way
+			}
+			if niceness, err := unix.Getpriority(unix.PRIO_PROCESS, id); err == nil {
+				to.Nice = int32(20 - niceness) // the kernel's own count goes from 40 to 1
+			}
+			_ = unix.SchedSetAttr(id, &to, 0)
+		}
+	}
 }
 
 func (k *epoll) close() {

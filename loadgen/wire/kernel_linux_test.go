@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -135,5 +137,46 @@ func TestAThreadGoesFirst(t *testing.T) {
 	}
 	if got.Policy != unix.SCHED_RR || got.Flags&unix.SCHED_FLAG_RESET_ON_FORK == 0 {
 		t.Errorf("policy %d, flags %#x", got.Policy, got.Flags)
+	}
+}
+
+// All threads go before others while it lasts, behind those that go first, and
+// afterwards as before.
+func TestAllThreadsGoFirstAndBack(t *testing.T) {
+	count := func() (fair, behind, first int) {
+		threads, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, thread := range threads {
+			id, err := strconv.Atoi(thread.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch is, err := unix.SchedGetAttr(id, 0); {
+			case err != nil: // it has ended
+			case is.Policy != unix.SCHED_RR:
+				fair++
+			case is.Priority == 1:
+				behind++
+			default:
+				first++
+			}
+		}
+		return fair, behind, first
+	}
+	GoFirst() // for good: the thread ends with the test
+	_, _, before := count()
+	if before == 0 {
+		t.Skip("SKIPPED: this process may not go before others")
+	}
+	undo := AllGoFirst()
+	fair, behind, first := count()
+	undo()
+	if fair > 0 || behind == 0 || first != before {
+		t.Errorf("%d threads go with the others, %d behind the first, %d first; want all but %d behind", fair, behind, first, before)
+	}
+	if fair, behind, first := count(); fair == 0 || behind > 0 || first != before {
+		t.Errorf("afterwards %d threads go with the others, %d behind the first, %d first", fair, behind, first)
 	}
 }

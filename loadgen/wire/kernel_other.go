@@ -12,3 +12,6 @@ func openKernel(time.Time) (kernel, error) { return nil, errors.ErrUnsupported }
 
 // GoFirst does nothing here.
 func GoFirst() {}
+
+// AllGoFirst does nothing here.
+func AllGoFirst() (undo func()) { return func() {} }

@@ -181,6 +181,10 @@ func (r *run) boot(ctx context.Context, log *slog.Logger) error {
 	r.booted = time.Now()
 	r.standsOn = session.Stack.Infrastructure(ctx)
 	r.event("the stack is up: %s (%s, booted in %s)", session.Stack.URL(), session.Stack.Runtime(), r.booted.Sub(r.began).Round(time.Millisecond))
+	session.Stack.AwaitPrepared(booting)
+	if took := time.Since(r.booted); took > time.Second {
+		r.event("what the scaler may start stands by, after %s more", took.Round(100*time.Millisecond))
+	}
 	return nil
 }
 
@@ -201,6 +205,9 @@ func (r *run) drive(ctx context.Context) error {
 		return err
 	}
 	first := r.session.Stack.Runtime() != "local" // where the system's processes stand back by themselves
+	if first {
+		defer wire.AllGoFirst()()
+	}
 	engine := wire.New(wire.Config{
 		BaseURL:     url,
 		Connections: connections,

@@ -118,13 +118,14 @@ func (e *engine) removeStacks(ctx context.Context, which func(labels map[string]
 			kept = append(kept, id)
 			continue
 		}
-		if err := remove(ctx, e.api, id); err != nil {
-			return removed, kept, err
+		if stuck := remove(ctx, e.api, id); stuck != nil {
+			err = errors.Join(err, stuck)
+			continue
 		}
 		_ = os.Remove(labels[labelClaim]) // of another user or machine it may stay
 		removed = append(removed, id)
 	}
-	return removed, kept, nil
+	return removed, kept, err
 }
 
 // holdings is what a label is found on.
@@ -171,9 +172,14 @@ func list(ctx context.Context, api client.APIClient, label string) (holdings, er
 // certain: the daemon finishes a request whose client has died.
 const quietFor = 2 * time.Second
 
+// countFor is how long a daemon may count ends of a network that has no
+// containers. Some lose count, and would count until they are started anew.
+const countFor = 2 * time.Second
+
 // remove removes everything of one stack. It looks again until nothing is
 // left.
 func remove(ctx context.Context, api client.APIClient, stack string) error {
+	var bare time.Time // since when only networks are left
 	for {
 		h, err := list(ctx, api, labelStack+"="+stack)
 		if err != nil {
@@ -182,9 +188,16 @@ func remove(ctx context.Context, api client.APIClient, stack string) error {
 		if h.empty() {
 			return nil
 		}
-		if err := h.remove(ctx, api); err != nil && ctx.Err() != nil {
+		if len(h.containers)+len(h.volumes) > 0 {
+			bare = time.Now()
+		}
+		err = h.remove(ctx, api)
+		switch {
+		case err != nil && ctx.Err() != nil:
 			return fmt.Errorf("remove stack %s: %w", stack, err)
-		} else if err != nil {
+		case err != nil && time.Since(bare) > countFor && strings.Contains(err.Error(), "active endpoints"):
+			return fmt.Errorf("remove stack %s: %w, the daemon says, and no container is on it: a restart of the daemon helps", stack, err)
+		case err != nil:
 			select { // somebody else may be removing the same
 			case <-time.After(100 * time.Millisecond):
 			case <-ctx.Done():

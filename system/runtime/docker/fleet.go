@@ -191,23 +191,21 @@ func (f *fleet) Start(ctx context.Context, replica string) (system.Process, erro
 	return r, nil
 }
 
-// Prepare makes containers that are not made yet, one after the other, so that
-// half of what their start costs the daemon is spent before the load that asks
-// for it.
+// Prepare starts the containers of services that were never started, one after
+// the other, up to where their processes wait to be told what they are. Most of what a start
+// costs, which is the daemon's and the kernel's work, is done before the load
+// that asks for it.
 func (f *fleet) Prepare(ctx context.Context, replicas []string) {
 	for _, name := range replicas {
-		p := f.places[name]
 		select {
 		case f.starting <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
-		p.mu.Lock()
-		err := p.furnish(ctx)
-		p.mu.Unlock()
+		err := f.places[name].ahead(ctx)
 		<-f.starting
 		if err != nil && ctx.Err() == nil {
-			f.rt.Log.Warn("prepare a container", "replica", name, "error", err) // its start will tell
+			f.rt.Log.Warn("start a container ahead", "replica", name, "error", err) // its start will tell
 		}
 	}
 }

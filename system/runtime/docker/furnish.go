@@ -29,10 +29,8 @@ const (
 	postgresPort    = "5432"
 )
 
-// Where a service finds what it is told, and where it writes down whom it
-// turned away.
+// Where a service finds its keys, and where it writes down whom it turned away.
 const (
-	configPath   = "/etc/ordbench.json"
 	keysPath     = "/etc/ordbench-keys.json"
 	identityPath = "/etc/ordbench-identity.pem"
 	auditPath    = "/audit.jsonl"
@@ -182,7 +180,9 @@ func (f *fleet) postgres() spec {
 	}
 }
 
-// service is this program, told by a file.
+// service is this program, told on its standard input. So it can be started
+// before anybody wants it, and nothing that it is told stands in a file, on a
+// command line or in a variable.
 func (f *fleet) service(r system.Replica) (spec, error) {
 	r.Addr = net.JoinHostPort(r.Name, servicePort)
 	r.Admin = net.JoinHostPort(r.Name, adminPort)
@@ -208,9 +208,9 @@ func (f *fleet) service(r system.Replica) (spec, error) {
 	}
 	s := spec{
 		image: f.images.system, stop: "TERM", user: strconv.Itoa(nobody),
-		cmd:   []string{"serve", string(r.Component), "--config", configPath},
-		env:   map[string]string{failpoint.HostVariable: f.gateway}, // we come by way of it
-		files: []file{{path: configPath, mode: 0o400, uid: nobody, text: text}},
+		cmd:  []string{"serve", string(r.Component)},
+		told: text,
+		env:  map[string]string{failpoint.HostVariable: f.gateway}, // we come by way of it
 	}
 	if f.cfg.Patterns.MTLS {
 		s.renewed = append(s.renewed, renewed{from: system.IdentityPath(f.cfg.Dir, r.Name), to: identityPath})

@@ -3,6 +3,7 @@ package docker
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,11 +41,12 @@ type place struct {
 	keeper    keeper
 	memory    memory
 
-	mu     sync.Mutex
-	id     string               // of the container; "": not made yet
-	copied map[string]time.Time // when each renewed file was written that it has; nil: it has no files yet
-	ran    bool                 // it was started before
-	run    *run                 // nil: none runs
+	mu      sync.Mutex
+	id      string               // of the container; "": not made yet
+	copied  map[string]time.Time // when each renewed file was written that it has; nil: it has no files yet
+	ran     bool                 // it was started before
+	run     *run                 // nil: none runs
+	waiting *run                 // was started ahead, and waits to be told what it is; nil: none does
 	// rationed says that the container has a limit of processors, which it
 	// keeps when it starts anew.
 	rationed atomic.Bool
@@ -54,6 +56,7 @@ type place struct {
 type spec struct {
 	image   string
 	cmd     []string
+	told    []byte // what it reads on standard input before it does anything; nil: nothing
 	env     map[string]string
 	user    string
 	files   []file
@@ -92,9 +95,9 @@ func (p *place) start(ctx context.Context) (*run, error) {
 		return nil, err
 	}
 	p.mu.Lock()
-	ran := p.ran
+	quick := p.ran || p.waiting != nil
 	p.mu.Unlock()
-	if !ran { // what was there before does not wait behind what is new
+	if !quick { // what is new waits behind what is new, and nothing else does
 		select {
 		case p.fleet.starting <- struct{}{}:
 			defer func() { <-p.fleet.starting }()
@@ -120,21 +123,37 @@ func (p *place) start(ctx context.Context) (*run, error) {
 			return nil, err
 		}
 	}
-	log, err := os.OpenFile(p.fleet.logPath(p.name), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
-	if err != nil {
-		return nil, err
+	r := p.waiting
+	if r == nil {
+		var err error
+		if r, err = p.launch(ctx); err != nil {
+			return nil, err
+		}
 	}
-	from, err := log.Seek(0, io.SeekEnd)
-	if err != nil {
-		return nil, errors.Join(err, log.Close())
+	p.ran, p.run, p.waiting = true, r, nil
+	if err := r.tell(); err != nil {
+		return nil, errors.Join(fmt.Errorf("tell %s what it is: %w", p.name, err), r.Kill())
 	}
-	r, err := p.launch(ctx, log)
-	if err != nil {
-		return nil, errors.Join(err, log.Close())
-	}
-	p.logFrom.Store(from)
-	p.ran, p.run = true, r
 	return r, nil
+}
+
+// ahead starts the container of a place that was never started, up to where
+// its process waits to be told what it is.
+func (p *place) ahead(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ran || p.waiting != nil || p.spec.told == nil {
+		return nil
+	}
+	if err := p.furnish(ctx); err != nil {
+		return err
+	}
+	r, err := p.launch(ctx)
+	if err != nil {
+		return err
+	}
+	p.waiting = r
+	return nil
 }
 
 // vacate waits until the daemon knows too that the run before has ended.
@@ -159,11 +178,28 @@ func (p *place) vacate(ctx context.Context) error {
 }
 
 // launch attaches to the container before it starts, so that nothing it says
-// is missed, and follows it to its end.
-func (p *place) launch(ctx context.Context, log *os.File) (*run, error) {
+// is missed, and follows it to its end. The caller holds the lock.
+func (p *place) launch(ctx context.Context) (*run, error) {
+	log, err := os.OpenFile(p.fleet.logPath(p.name), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	from, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	r, err := p.follow(ctx, log)
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	p.logFrom.Store(from)
+	return r, nil
+}
+
+func (p *place) follow(ctx context.Context, log *os.File) (*run, error) {
 	api := p.fleet.engine.api
 	attach := func() (client.ContainerAttachResult, error) {
-		return api.ContainerAttach(ctx, p.id, client.ContainerAttachOptions{Stream: true, Stdout: true, Stderr: true})
+		return api.ContainerAttach(ctx, p.id, client.ContainerAttachOptions{Stream: true, Stdin: p.spec.told != nil, Stdout: true, Stderr: true})
 	}
 	attached, early := attach()
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -188,6 +224,13 @@ func (p *place) launch(ctx context.Context, log *os.File) (*run, error) {
 		return fail(err)
 	}
 	r := &run{place: p, api: api, id: p.id, pid: found.Container.State.Pid, said: make(chan struct{}), done: make(chan struct{}), settled: make(chan struct{})}
+	r.tell = func() error {
+		if p.spec.told == nil {
+			return nil
+		}
+		_, err := attached.Conn.Write(p.spec.told)
+		return errors.Join(err, attached.CloseWrite())
+	}
 	r.meter = newMeter(r.pid)
 	if r.hand = openHandle(r.pid, r.id); r.hand != nil {
 		go r.watch()
@@ -204,12 +247,19 @@ func (p *place) launch(ctx context.Context, log *os.File) (*run, error) {
 		<-r.said
 		cut.Stop()
 		attached.Close()
+		if found, err := log.Stat(); err == nil && found.Size() == 0 {
+			_ = os.Remove(log.Name()) // nobody wanted it
+		}
 		_ = log.Close() // the writes have told already
 		if r.hand != nil {
 			r.hand.close()
 		}
 		p.mu.Lock()
-		p.run = nil
+		if p.waiting == r {
+			p.waiting = nil
+		} else {
+			p.run = nil
+		}
 		p.mu.Unlock()
 		r.end(how)
 		close(r.settled)
@@ -251,6 +301,7 @@ func (p *place) make(ctx context.Context) error {
 		NetworkAliases: map[string][]string{f.network: {p.name}},
 		ConfigModifier: func(c *container.Config) {
 			c.Hostname, c.User = p.name, p.spec.user
+			c.OpenStdin, c.StdinOnce = p.spec.told != nil, true
 		},
 		HostConfigModifier: func(h *container.HostConfig) {
 			h.Mounts, h.PortBindings = mounts, bound
@@ -331,7 +382,7 @@ func (p *place) put(ctx context.Context, files []file) error {
 // settle waits for the end of a run whose container is gone, while ctx lasts.
 func (p *place) settle(ctx context.Context) {
 	p.mu.Lock()
-	r := p.run
+	r := cmp.Or(p.run, p.waiting)
 	p.mu.Unlock()
 	if r == nil {
 		return

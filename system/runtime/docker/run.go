@@ -19,7 +19,8 @@ type run struct {
 	place *place
 	api   client.APIClient
 	id    string
-	pid   int // of its first process, as the daemon's machine counts
+	pid   int          // of its first process, as the daemon's machine counts
+	tell  func() error // what it is; a service waits for that
 	meter *meter
 	hand  *handle       // nil: only the daemon can reach it
 	said  chan struct{} // closed when all that it wrote is in the log

@@ -56,6 +56,9 @@ func TestTwoStacks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, s := range stacks {
+		s.AwaitPrepared(t.Context())
+	}
 	first, second := visit(t, e, stacks[0]), visit(t, e, stacks[1])
 	t.Run("they do not meet", func(t *testing.T) { apart(t, first, second) })
 	t.Run("the infrastructure says what it is", func(t *testing.T) {
