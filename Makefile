@@ -20,7 +20,7 @@ build: ## build bin/ordbench, static
 images: ## build the images of Kafka, Redis and PostgreSQL for --runtime docker, without a registry
 	system/runtime/docker/images/build
 
-test: ## run every test
+test: build ## run every test
 	$(GO) test ./...
 
 # One package after the other: many of them boot stacks of their own, and two
