@@ -238,9 +238,13 @@ func TestAJoinThatNobodyWaitsForKeepsNoPartitions(t *testing.T) {
 	defer pub.Close()
 	b := newBook()
 	for _, name := range []string{"inventory-0", "inventory-1"} {
+		ready := make(chan struct{})
 		go func() {
-			_ = Consume(ctx, ConsumerConfig{Brokers: brokers, Group: "group", Topics: []string{"orders"}, Member: name}, b.handle)
+			_ = Consume(ctx, ConsumerConfig{
+				Brokers: brokers, Group: "group", Topics: []string{"orders"}, Member: name, OnReady: func() { close(ready) },
+			}, b.handle)
 		}()
+		<-ready
 	}
 	if err := pub.Publish(ctx, numbered(0, 200)...); err != nil {
 		t.Fatal(err)
