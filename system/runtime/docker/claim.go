@@ -188,7 +188,7 @@ func remove(ctx context.Context, api client.APIClient, stack string) error {
 		if h.empty() {
 			return nil
 		}
-		if len(h.containers)+len(h.volumes) > 0 {
+		if bare.IsZero() || len(h.containers)+len(h.volumes) > 0 {
 			bare = time.Now()
 		}
 		err = h.remove(ctx, api)

@@ -192,9 +192,9 @@ func (f *fleet) Start(ctx context.Context, replica string) (system.Process, erro
 }
 
 // Prepare starts the containers of services that were never started, one after
-// the other, up to where their processes wait to be told what they are. Most of what a start
-// costs, which is the daemon's and the kernel's work, is done before the load
-// that asks for it.
+// the other, up to where their processes wait to be told what they are. Most of
+// what a start costs, which is the daemon's and the kernel's work, is done
+// before the load that asks for it.
 func (f *fleet) Prepare(ctx context.Context, replicas []string) {
 	for _, name := range replicas {
 		select {
