@@ -66,10 +66,24 @@ func main() {
 	}
 }
 
+// part is what can be measured by itself.
+type part struct {
+	name    string
+	measure func() error
+}
+
 // run measures the parts that are asked for.
 func (b *bench) run(only string) error {
 	if runtime.NumCPU() < 2 {
 		return errors.New("one core is not enough: the server needs its own")
+	}
+	parts := []part{{"cost", b.cost}, {"punctual", b.punctual}, {"arrivals", b.arrivals}, {"idle", b.idle}, {"stall", b.stall}, {"memory", b.memory}}
+	if only != "" {
+		for name := range strings.SplitSeq(only, ",") {
+			if !slices.ContainsFunc(parts, func(p part) bool { return p.name == name }) {
+				return fmt.Errorf("-only: there is no part %q", name)
+			}
+		}
 	}
 	dir, err := os.MkdirTemp("", "bench-load-")
 	if err != nil {
@@ -94,10 +108,7 @@ func (b *bench) run(only string) error {
 			fmt.Fprintln(b.out, "beside", r.name)
 		}
 	}
-	for _, part := range []struct {
-		name    string
-		measure func() error
-	}{{"cost", b.cost}, {"punctual", b.punctual}, {"arrivals", b.arrivals}, {"idle", b.idle}, {"stall", b.stall}, {"memory", b.memory}} {
+	for _, part := range parts {
 		if only != "" && !slices.Contains(strings.Split(only, ","), part.name) {
 			continue
 		}
