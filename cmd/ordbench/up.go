@@ -77,7 +77,7 @@ func (o *upOptions) config(args []string) (cfg system.Config, name string, err e
 		}
 		cfg, name = s.System, s.Name
 	case len(o.set) > 0:
-		return cfg, "", usageError{errors.New("--set changes a scenario: name one")}
+		return cfg, "", usageError{errors.New("--set changes a scenario: name one, as in `ordbench up steady --set system.inventory.replicas=3`")}
 	}
 	if o.listen != "" {
 		cfg.Gateway.Addr = o.listen

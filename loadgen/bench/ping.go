@@ -77,6 +77,7 @@ func (p ping) play() error {
 		clock   = newClock()
 		all     pings
 		answers int
+		alone   int // the last call that was sent with none in flight: it and those after it take the connections in turn
 		got     int // bytes of the answer that comes next
 		in      [4 << 10]byte
 	)
@@ -105,7 +106,10 @@ func (p ping) play() error {
 		if next < p.Calls && next < answers+conns && clock.now() >= start+time.Duration(next)*p.Every {
 			request = fmt.Appendf(request[:0], "POST /orders/%d HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", next, p.Addr, len(body), body)
 			all.Sent = append(all.Sent, clock.absolute(clock.now()))
-			if n, err := send(fds[next%conns], request); err != nil || n < len(request) {
+			if next == answers {
+				alone = next // so where one connection is enough, one is used, as the engine does
+			}
+			if n, err := send(fds[(next-alone)%conns], request); err != nil || n < len(request) {
 				return fmt.Errorf("%d of %d bytes sent: %w", n, len(request), err)
 			}
 		}
@@ -113,7 +117,7 @@ func (p ping) play() error {
 			continue
 		}
 		// The server answers in the order in which it was asked.
-		n, at, err := stampedRecv(fds[answers%conns], in[:])
+		n, at, err := stampedRecv(fds[(answers-alone)%conns], in[:])
 		switch {
 		case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
 			continue
