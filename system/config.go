@@ -130,6 +130,17 @@ const (
 // order is answered when it has come to its end: there are no events.
 func (c Config) Inline() bool { return c.Coupling == CouplingSync || c.Consistency == Consistency2PC }
 
+// Awaited tells whether a client waits for what component does.
+func (c Config) Awaited(component Component) bool {
+	switch component {
+	case Broker:
+		return !c.Patterns.Outbox
+	case Inventory, Payment, Notification:
+		return c.Inline()
+	}
+	return true
+}
+
 // PatternsConfig switches each pattern, so that its worth can be measured.
 type PatternsConfig struct {
 	Outbox      bool

@@ -19,15 +19,18 @@ func bound() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// niceness is how far the children stand back for this process, which must
-// send on time and look often enough on the same cores. Among themselves they
-// are equal.
-const niceness = 5
+// How far the children stand back for this process, which must send on time
+// and look often enough on the same cores, and how far those that no client
+// waits for stand back for the others. Among themselves they are equal.
+const (
+	niceness     = 3
+	lastNiceness = 10
+)
 
 // yield lowers the priority of the calling thread, and so of all that it
 // forks: on Linux niceness belongs to a thread and is inherited. That it can't
 // be lowered is no reason not to run.
-func yield() { _ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), niceness) }
+func yield(to int) { _ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), to) }
 
 // stoppedInTable tells whether every thread of c stands still. The threads
 // stop one after the other: the first alone proves nothing.

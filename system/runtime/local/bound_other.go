@@ -15,8 +15,10 @@ import (
 // to its parent: the lease does, unless the child stands still.
 func bound() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// yield does nothing: on these systems niceness belongs to the whole process.
-func yield() {}
+// On these systems niceness belongs to the whole process, so none stands back.
+const niceness, lastNiceness = 0, 0
+
+func yield(int) {}
 
 // stoppedInTable tells whether c stands still.
 func stoppedInTable(c *child) (stopped bool, state string, err error) {

@@ -83,7 +83,7 @@ func (f *fleet) start(replica string) (*child, error) {
 	if f.children[replica] != nil {
 		return nil, errors.New("it runs already")
 	}
-	if err := fork(cmd); err != nil {
+	if err := fork(cmd, f.cfg.Awaited(system.Component(component))); err != nil {
 		return nil, err
 	}
 	c := newChild(f, replica, cmd)

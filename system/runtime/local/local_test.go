@@ -215,6 +215,30 @@ func TestUsageIsThatOfTheProcess(t *testing.T) {
 	}
 }
 
+func TestWhoIsNotWaitedForStandsBack(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("niceness belongs to a thread on Linux only")
+	}
+	fleet := newFleet(t, "good")
+	for replica, want := range map[string]int{
+		"gateway-0": niceness, "order-0": niceness, "cache-0": niceness,
+		"broker-0": lastNiceness, "inventory-0": lastNiceness, "payment-0": lastNiceness, "notification-0": lastNiceness,
+	} {
+		p := start(t, fleet, replica)
+		tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", p.PID()))
+		if err != nil || len(tasks) == 0 {
+			t.Fatalf("%d threads, error %v", len(tasks), err)
+		}
+		for _, task := range tasks {
+			id, _ := strconv.Atoi(task.Name())
+			raw, err := syscall.Getpriority(syscall.PRIO_PROCESS, id)
+			if got := 20 - raw; err != nil || got != want {
+				t.Errorf("%s, thread %d: niceness %d, want %d, error %v", replica, id, got, want, err)
+			}
+		}
+	}
+}
+
 func TestLogIsKeptAndTailIsOfTheLatestProcess(t *testing.T) {
 	fleet := newFleet(t, "crash")
 	first := start(t, fleet, "order-0")
