@@ -62,8 +62,8 @@ func (e *eventLoop) Run(ctx context.Context, job loadgen.Job) error {
 		errs  []error
 	)
 	n := min(e.cfg.Loops, e.cfg.Connections)
-	procs.add(n * turns)
-	defer procs.add(-n * turns)
+	procs.add(n)
+	defer procs.add(-n)
 	for i := range n {
 		l := newLoop(share(e.cfg.Connections, n, i), e.spin)
 		l.job, l.timeout, l.origin = job, e.cfg.Timeout, newOrigin(e.base)
@@ -82,15 +82,9 @@ func (e *eventLoop) Run(ctx context.Context, job loadgen.Job) error {
 	return errors.Join(errs...)
 }
 
-// procs lets the threads of loops come on top of those that run everything
-// else. Else, on few cores, the scheduler takes a loop for one that is blocked
-// each time it sleeps, and has it wait for its turn when it wakes.
+// procs lets the threads of loops, which keep their turns while they sleep, come
+// on top of those that run everything else.
 var procs extra
-
-// turns is how many of them come with a loop: one that it has, and some that it
-// finds free when it wakes, for a thread that the kernel keeps waiting does not
-// give its turn to run Go away.
-const turns = 4
 
 // extra changes how many threads may run Go at the same time.
 type extra struct{ mu sync.Mutex }

@@ -21,8 +21,10 @@ import (
 // epoll is the kernel of Linux, with a poller of its own: that of the runtime
 // rounds waits up to a millisecond and hands each event to a goroutine.
 //
-// Calls that can't block are raw, which saves telling the scheduler; a wait
-// is not, or it would stall the collector.
+// All calls are raw, waits too. Told of each, Go's scheduler takes the thread
+// for one that has been in the kernel for ever, and looks every 20 us whether to
+// take its turn away: half as much work again as the load itself. So waits are
+// short, and a collection that wants all threads to stop ends them by a signal.
 type epoll struct {
 	start  time.Time
 	fd     int
@@ -162,7 +164,7 @@ func (k *epoll) wait(events []event, timeout time.Duration) (int, error) {
 func (k *epoll) nap(d time.Duration) bool {
 	if k.stamps {
 		ts := unix.NsecToTimespec(int64(d))
-		_ = unix.Nanosleep(&ts, nil) // a signal may end it early, which the loop sees
+		_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&ts)), 0, 0) // a signal may end it early, which the loop sees
 	}
 	return k.stamps
 }
@@ -172,7 +174,7 @@ func (k *epoll) poll(most int, timeout time.Duration) (int, unix.Errno) {
 	events := unsafe.Pointer(&k.raw[0])
 	if timeout > 0 && !k.coarse {
 		ts := unix.NsecToTimespec(int64(timeout))
-		n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(k.fd), uintptr(events), uintptr(most), uintptr(unsafe.Pointer(&ts)), 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(k.fd), uintptr(events), uintptr(most), uintptr(unsafe.Pointer(&ts)), 0, 0)
 		if errno != unix.ENOSYS {
 			return int(n), errno
 		}
@@ -183,7 +185,7 @@ func (k *epoll) poll(most int, timeout time.Duration) (int, unix.Errno) {
 		// for the poller itself.
 		ts := unix.NsecToTimespec(int64(timeout))
 		poller := unix.PollFd{Fd: int32(k.fd), Events: unix.POLLIN}
-		_, _, errno := unix.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&poller)), 1, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
+		_, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&poller)), 1, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
 		if errno != 0 {
 			return 0, errno
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,11 @@ const (
 	// than to send it. It rises for all that have come due in a quantum.
 	dense   = 50 * time.Microsecond
 	quantum = 200 * time.Microsecond
+	// turn is how long a loop keeps Go's scheduler waiting. One that does not
+	// give way within ten milliseconds is stopped wherever it is. It does so
+	// where it has room: that takes some tens of microseconds.
+	turn = 8 * time.Millisecond
+	room = 100 * time.Microsecond
 	// never is no time to wait for.
 	never = loadgen.Never
 )
@@ -39,6 +45,7 @@ type loop struct {
 	held    *conn         // with the next call, nil if there is none to be had
 	rise    time.Duration // when to wake for it; -1 before that is decided
 	rose    time.Duration // when it last woke for one
+	ends    time.Duration // the turn
 	last    time.Duration // due time of the call before
 	gap     time.Duration // between due times, on average
 	more    bool          // there may be calls to take
@@ -267,6 +274,14 @@ func (l *loop) wait(events []event) (int, error) {
 		if l.rise <= until {
 			until, paced = l.rise, true
 		}
+	}
+	if until > l.ends && until-now > room {
+		runtime.Gosched()
+		now = l.os.now()
+		l.ends = now + turn
+	}
+	if l.ends > now && l.ends < until {
+		return l.os.wait(events, l.ends-now)
 	}
 	if paced && until > now {
 		return l.approach(events, until, now)

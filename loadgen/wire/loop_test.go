@@ -35,6 +35,8 @@ type echo struct {
 	stamps  bool           // of what comes in: the loop may nap
 	naps    int
 	longest time.Duration // nap
+
+	longestWait time.Duration
 }
 
 func (k *echo) now() time.Duration { return k.at }
@@ -46,10 +48,11 @@ func (k *echo) wait(events []event, timeout time.Duration) (int, error) {
 	n := copy(events, k.pending)
 	k.pending = k.pending[:copy(k.pending, k.pending[n:])]
 	if n == 0 {
-		if timeout > time.Hour {
+		if k.at > time.Hour {
 			return 0, errors.New("the loop waits for nothing")
 		}
 		k.at += timeout
+		k.longestWait = max(k.longestWait, timeout)
 	}
 	return n, nil
 }
@@ -255,6 +258,18 @@ func TestKernelThatBreaksDownLeavesAnAccount(t *testing.T) {
 	err := onEcho(k, s)
 	if err == nil || s.failures[loadgen.TimedOut] != 1 || s.failures[loadgen.Withdrawn] != 1 {
 		t.Errorf("failures %v, error %v; want a timeout, and a call that is not due", s.failures, err)
+	}
+}
+
+// A wait is a call that Go's scheduler does not know of: it must end soon.
+func TestLoopThatHasNothingToDoLooksUpNowAndThen(t *testing.T) {
+	k := &echo{answer: okAnswer}
+	s := &quiet{left: 3, gap: time.Minute}
+	if err := onEcho(k, s); err != nil || s.failures[loadgen.None] != 3 {
+		t.Errorf("failures %v, error %v; want 3 answers", s.failures, err)
+	}
+	if k.longestWait > turn {
+		t.Errorf("it waited for %v at a time; want at most %v", k.longestWait, turn)
 	}
 }
 
