@@ -12,11 +12,11 @@ type kernel interface {
 	// now is the time from the start of the plan.
 	now() time.Duration
 	// wait fills events with the connections on which something happened,
-	// at most after timeout; 0 only looks. wake ends it early.
+	// at most after timeout; 0 only looks. wake ends it early, and a signal may.
 	wait(events []event, timeout time.Duration) (int, error)
 	wake()
-	// nap waits without being woken by what happens. It returns false at
-	// once where read can't say when bytes came: there answers must be read
+	// nap waits without being woken by what happens, but a signal may end it
+	// early. It returns false at once where read can't say when bytes came: there answers must be read
 	// as they come.
 	nap(d time.Duration) bool
 	// open begins to connect. What happens on the connection is told to wait

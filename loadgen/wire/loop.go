@@ -18,7 +18,7 @@ const (
 	// for each of them, at more than 20,000 a second: that would cost more
 	// than to send it. It rises for all that have come due in a quantum.
 	dense   = 50 * time.Microsecond
-	quantum = 200 * time.Microsecond
+	quantum = 2 * stride
 	// turn is how long a loop keeps Go's scheduler waiting. One that does not
 	// give way within ten milliseconds is stopped wherever it is. It does so
 	// where it has room: that takes some tens of microseconds.
@@ -280,7 +280,7 @@ func (l *loop) wait(events []event) (int, error) {
 		now = l.os.now()
 		l.ends = now + turn
 	}
-	if l.ends > now && l.ends < until {
+	if now < l.ends && l.ends < until {
 		return l.os.wait(events, l.ends-now)
 	}
 	if paced && until > now {

@@ -12,13 +12,13 @@ const (
 	// wakeUp is how long before its time a long sleep ends, and stride how
 	// long before it the next one does: the last is of one to two strides.
 	wakeUp = 500 * time.Microsecond
-	stride = 100 * time.Microsecond
+	stride = 150 * time.Microsecond
 	// timerSlack is more than Go's timers are late on an idle machine: its
 	// network poller rounds short waits up to a millisecond.
 	timerSlack = 1500 * time.Microsecond
 	// spinShare bounds what an event loop spins to one part in so many of its
 	// time: where calls are always nearly due it would never sleep.
-	spinShare = 5
+	spinShare = 4
 	// spinStep is how fast the margin follows the naps.
 	spinStep = 5 * time.Microsecond
 )
@@ -108,15 +108,15 @@ func (m *margin) grant(now, left time.Duration) time.Duration {
 	return d
 }
 
-// adapt moves the margin towards the 90th percentile of how late naps end: at
-// rest one in ten pushes it up as far as the others let it down. To chase the
-// last ones would be to spin all the time on a busy machine.
+// adapt moves the margin towards the 95th percentile of how late naps end: at
+// rest one in twenty pushes it up as far as the others let it down. To chase
+// the last ones would be to spin all the time on a busy machine.
 func (m *margin) adapt(late time.Duration) {
 	switch {
 	case late < 0: // the nap was interrupted
 	case late > m.size:
 		m.size = min(m.size+spinStep, m.most)
 	default:
-		m.size = max(m.size-spinStep/9, 0)
+		m.size = max(m.size-spinStep/19, 0)
 	}
 }
