@@ -275,12 +275,12 @@ func (l *loop) wait(events []event) (int, error) {
 			until, paced = l.rise, true
 		}
 	}
-	if until > l.ends && until-now > room {
+	if now >= l.ends && until-now > room {
 		runtime.Gosched()
 		now = l.os.now()
 		l.ends = now + turn
 	}
-	if now < l.ends && l.ends < until {
+	if now < l.ends && l.ends < until-wakeUp {
 		return l.os.wait(events, l.ends-now)
 	}
 	if paced && until > now {
