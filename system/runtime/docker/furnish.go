@@ -210,7 +210,10 @@ func (f *fleet) service(r system.Replica) (spec, error) {
 		image: f.images.system, stop: "TERM", user: strconv.Itoa(nobody),
 		cmd:  []string{"serve", string(r.Component)},
 		told: text,
-		env:  map[string]string{failpoint.HostVariable: f.gateway}, // we come by way of it
+		env: map[string]string{
+			failpoint.HostVariable: f.gateway, // we come by way of it
+			"GODEBUG":              briefing.Debug(""),
+		},
 	}
 	if f.cfg.Patterns.MTLS {
 		s.renewed = append(s.renewed, renewed{from: system.IdentityPath(f.cfg.Dir, r.Name), to: identityPath})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ordbench/ordbench/system"
 	"github.com/ordbench/ordbench/system/endpoint"
+	"github.com/ordbench/ordbench/system/runtime/briefing"
 )
 
 // fleet is the places of one stack's replicas. It satisfies system.Fleet.
@@ -73,6 +74,7 @@ func (f *fleet) start(replica string) (*child, error) {
 	cmd := &exec.Cmd{
 		Path:        f.binary(),
 		Args:        append(append([]string{}, f.command...), component, "--config", f.configPath(replica), "--lease-fd", "3"),
+		Env:         append(os.Environ(), "GODEBUG="+briefing.Debug(os.Getenv("GODEBUG"))),
 		Stdout:      log,
 		Stderr:      log,
 		ExtraFiles:  []*os.File{f.lease},

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/ordbench/ordbench/system"
+	"github.com/ordbench/ordbench/system/runtime/briefing"
 )
 
 // This binary is also the children that the tests start: "child MODE
@@ -236,6 +237,17 @@ func TestWhoIsNotWaitedForStandsBack(t *testing.T) {
 				t.Errorf("%s, thread %d: niceness %d, want %d, error %v", replica, id, got, want, err)
 			}
 		}
+	}
+}
+
+func TestMonitorOfAComponentDoesNotSleep(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("there is no /proc")
+	}
+	p := start(t, newFleet(t, "good"), "order-0")
+	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.PID()))
+	if want := "\x00GODEBUG=" + briefing.Debug(os.Getenv("GODEBUG")) + "\x00"; err != nil || !strings.Contains(string(environ), want) {
+		t.Errorf("%q, error %v; want %q in it", environ, err, want)
 	}
 }
 
