@@ -16,8 +16,8 @@ type kernel interface {
 	wait(events []event, timeout time.Duration) (int, error)
 	wake()
 	// nap waits without being woken by what happens, but a signal may end it
-	// early. It returns false at once where read can't say when bytes came: there answers must be read
-	// as they come.
+	// early. It returns false at once where read can't say when bytes came:
+	// there answers must be read as they come.
 	nap(d time.Duration) bool
 	// open begins to connect. What happens on the connection is told to wait
 	// under its token: once for each change, so one reads until there is no

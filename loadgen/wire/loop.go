@@ -19,9 +19,9 @@ const (
 	// than to send it. It rises for all that have come due in a quantum.
 	dense   = 50 * time.Microsecond
 	quantum = 2 * stride
-	// turn is how long a loop keeps Go's scheduler waiting. One that does not
-	// give way within ten milliseconds is stopped wherever it is. It does so
-	// where it has room: that takes some tens of microseconds.
+	// turn is how long a loop runs before it gives way: Go's scheduler stops
+	// who has not done so for ten milliseconds, wherever that is. Giving way
+	// takes some tens of microseconds, so it is done where there is room.
 	turn = 8 * time.Millisecond
 	room = 100 * time.Microsecond
 	// never is no time to wait for.
@@ -280,7 +280,7 @@ func (l *loop) wait(events []event) (int, error) {
 		now = l.os.now()
 		l.ends = now + turn
 	}
-	if now < l.ends && l.ends < until-wakeUp {
+	if now < l.ends && l.ends < until-wakeUp { // a little longer than its turn does no harm
 		return l.os.wait(events, l.ends-now)
 	}
 	if paced && until > now {
