@@ -27,7 +27,7 @@ var own = []string{
 		consumer TEXT NOT NULL,
 		event_id TEXT NOT NULL,
 		PRIMARY KEY (consumer, event_id)
-	)`,
+	) WITHOUT ROWID`,
 }
 
 // Migrate brings the schema up to date: the outbox, the inbox and then every

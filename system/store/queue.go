@@ -16,16 +16,17 @@ import (
 const batchSize = 256
 
 // Write runs fn in a transaction and returns nil once its effects are on
-// disk. Callers that come at the same time share the transaction, each in a
-// savepoint: if fn returns an error or panics, that is the error of Write and
-// only fn's own effects are undone. An error of the commit itself, such as a
-// full disk, is the error of every caller in it.
+// disk. Callers that come at the same time share the transaction: if fn returns
+// an error or panics, that is the error of Write and only fn's own effects are
+// undone. An error of the commit itself, such as a full disk, is the error of
+// every caller in it.
 //
 // If ctx ends before fn has begun, fn never runs and Write returns the cause.
 // From then on Write waits for the outcome, so that it is never unknown.
 //
 // fn runs on the writer's goroutine and everyone waits for it: it must do
-// nothing but use tx, and must not keep tx.
+// nothing but use tx, and must not keep tx. Where another caller fails, or a
+// server asks for it, it runs again, and only what it did the last time counts.
 func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
 	if err := lever.SlowStore.Delay(ctx); err != nil {
 		return err

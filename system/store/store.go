@@ -5,9 +5,9 @@
 //
 // The invariant is that what Write acknowledged is on disk. A commit is
 // flushed before its callers are answered, and because a flush is dear, many
-// callers share one. In a file they queue for one writer, which runs each of
-// them in a savepoint of its own; processes that share the file take turns
-// through a Turnstile, so that none starves and a killed one holds up nobody.
+// callers share one. In a file they queue for one writer, which runs them one
+// after the other; processes that share the file take turns through a
+// Turnstile, so that none starves and a killed one holds up nobody.
 // On a server a few connections take what has queued, and the server flushes
 // for all of them at once.
 package store

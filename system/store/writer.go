@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -51,51 +52,93 @@ func (w *writer) turnOnce() {
 	}
 }
 
-// commit runs batch in one transaction and answers all of it.
+// commit runs batch in one transaction and answers all of it. That everybody
+// fares well is nearly always so, and then savepoints would only cost: two
+// statements, and a copy of each page that a caller is the first to change. So
+// there are none at first. If one of several fails all of it is undone, and
+// done again with a savepoint for each.
 func (w *writer) commit(batch []*request) {
+	run := make([]*request, 0, len(batch))
+	for _, r := range batch {
+		if r.claim() {
+			run = append(run, r)
+		}
+	}
+	own, err := w.attempt(run, false)
+	if errors.Is(err, errUndone) {
+		if err = nil; len(run) > 1 {
+			own, err = w.attempt(run, true)
+		}
+	}
+	for i, r := range run {
+		r.answer <- cmp.Or(own[i], err)
+	}
+}
+
+// errUndone says that all was undone because of one caller.
+var errUndone = errors.New("undone")
+
+// attempt runs batch in one transaction. own are the errors of callers, err is
+// that of all.
+func (w *writer) attempt(batch []*request, savepoints bool) (own []error, err error) {
+	own = make([]error, len(batch))
 	if err := w.run("BEGIN IMMEDIATE"); err != nil {
 		w.disconnect()
-		fail(batch, fmt.Errorf("begin: %w", err))
-		return
+		return own, fmt.Errorf("begin: %w", err)
 	}
-	held := make([]*request, 0, len(batch)) // answered by the commit
+	var held uint64
 	var wake bool
 	for i, r := range batch {
-		if !r.claim() {
-			continue
-		}
-		enqueued, err := w.savepoint(r)
-		var lost *lostError
-		if errors.As(err, &lost) {
+		tx := &Tx{s: w}
+		own[i], err = w.call(tx, r.fn, savepoints)
+		switch {
+		case err != nil:
 			w.disconnect()
-			r.answer <- err
-			for _, h := range held {
-				h.answer <- err
-			}
-			fail(batch[i+1:], err)
-			return
+			return own, &lostError{err}
+		case own[i] == nil:
+			held++
+			wake = wake || tx.enqueued
+		case !savepoints:
+			return own, errUndone
 		}
-		if err != nil {
-			r.answer <- err
-			continue
-		}
-		wake = wake || enqueued
-		held = append(held, r)
 	}
-	err := w.run("COMMIT")
-	if err != nil {
-		err = fmt.Errorf("commit: %w", err)
+	if err := w.run("COMMIT"); err != nil {
 		w.disconnect()
-	} else {
-		w.queue.commits.Add(1)
-		w.queue.writes.Add(uint64(len(held)))
-		if wake {
-			notify(w.wake)
+		return own, fmt.Errorf("commit: %w", err)
+	}
+	w.queue.commits.Add(1)
+	w.queue.writes.Add(held)
+	if wake {
+		notify(w.wake)
+	}
+	return own, nil
+}
+
+// call runs one caller. If it fails, which is own, it is undone, without a
+// savepoint with all that was before. After err the transaction is gone.
+func (w *writer) call(tx *Tx, fn func(*Tx) error, savepoint bool) (own, err error) {
+	if savepoint {
+		if err := w.run("SAVEPOINT caller"); err != nil {
+			return nil, err
 		}
 	}
-	for _, r := range held {
-		r.answer <- err
+	own = tx.call(fn)
+	if tx.failed != nil && ends(tx.failed) {
+		return nil, tx.failed
 	}
+	if own != nil {
+		undo := "ROLLBACK"
+		if savepoint {
+			undo += " TO caller"
+		}
+		if err := w.run(undo); err != nil {
+			return nil, errors.Join(err, own)
+		}
+	}
+	if savepoint {
+		err = w.run("RELEASE caller")
+	}
+	return own, err
 }
 
 // lostError says that the whole transaction is gone.
@@ -103,28 +146,6 @@ type lostError struct{ cause error }
 
 func (e *lostError) Error() string { return "transaction lost: " + e.cause.Error() }
 func (e *lostError) Unwrap() error { return e.cause }
-
-// savepoint runs one caller. A *lostError is the error of the batch, any
-// other is the caller's own.
-func (w *writer) savepoint(r *request) (enqueued bool, err error) {
-	if err := w.run("SAVEPOINT caller"); err != nil {
-		return false, &lostError{err}
-	}
-	tx := &Tx{s: w}
-	err = tx.call(r.fn)
-	if tx.failed != nil && ends(tx.failed) {
-		return false, &lostError{tx.failed}
-	}
-	if err != nil {
-		if undo := w.run("ROLLBACK TO caller"); undo != nil {
-			return false, &lostError{errors.Join(undo, err)}
-		}
-	}
-	if end := w.run("RELEASE caller"); end != nil {
-		return false, &lostError{errors.Join(end, err)}
-	}
-	return tx.enqueued, err
-}
 
 // ends reports whether err means that SQLite may have rolled back the whole
 // transaction by itself.

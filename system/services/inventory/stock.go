@@ -24,7 +24,7 @@ var schema = []string{
 		available BIGINT NOT NULL,
 		reserved  BIGINT NOT NULL,
 		sold      BIGINT NOT NULL
-	)`,
+	) WITHOUT ROWID`,
 	`CREATE TABLE IF NOT EXISTS movements (
 		id       INTEGER PRIMARY KEY AUTOINCREMENT,
 		order_id TEXT NOT NULL,

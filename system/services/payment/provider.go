@@ -25,7 +25,7 @@ var providerSchema = []string{
 		amount_cents BIGINT NOT NULL,
 		outcome      TEXT NOT NULL,
 		at           BIGINT NOT NULL
-	)`,
+	) WITHOUT ROWID`,
 }
 
 const (
