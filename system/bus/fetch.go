@@ -191,8 +191,11 @@ func readRecords(records protocol.RecordReader, p *position, yield func(Message)
 			Value:     value,
 			Time:      r.Time,
 		}
-		for _, h := range r.Headers {
-			m.Headers = append(m.Headers, Header{Key: h.Key, Value: string(h.Value)})
+		if len(r.Headers) > 0 {
+			m.Headers = make([]Header, len(r.Headers))
+		}
+		for i, h := range r.Headers {
+			m.Headers[i] = Header{Key: h.Key, Value: string(h.Value)}
 		}
 		if err := yield(m); err != nil {
 			return err

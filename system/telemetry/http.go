@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -122,26 +123,37 @@ func (t *Tracer) Transport(base http.RoundTripper) http.RoundTripper {
 	if t == nil {
 		return base
 	}
-	return transport{t, base}
+	return &transport{tracer: t, base: base}
 }
 
 type transport struct {
 	tracer *Tracer
 	base   http.RoundTripper
+	places sync.Map // host of a URL -> what a span says of it, encoded; there are few
+}
+
+// place is what a span says of the host of a URL.
+func (t *transport) place(at string) []byte {
+	if known, ok := t.places.Load(at); ok {
+		return known.([]byte)
+	}
+	host, port, err := net.SplitHostPort(at)
+	if err != nil {
+		host = at
+	}
+	b := withText(nil, semconv.ServerAddressKey, host)
+	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+		b = withInt(b, semconv.ServerPortKey, int64(n))
+	}
+	t.places.Store(at, b)
+	return b
 }
 
 // RoundTrip ends the span with the header of the answer.
-func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	span := t.tracer.begin(method(r.Method), otlp.Client, around(r.Context()), func(b []byte) []byte {
 		b = withText(b, semconv.HTTPRequestMethodKey, method(r.Method))
-		host, port, err := net.SplitHostPort(r.URL.Host)
-		if err != nil {
-			host = r.URL.Host
-		}
-		b = withText(b, semconv.ServerAddressKey, host)
-		if n, err := strconv.ParseUint(port, 10, 16); err == nil {
-			b = withInt(b, semconv.ServerPortKey, int64(n))
-		}
+		b = append(b, t.place(r.URL.Host)...)
 		return withText(b, semconv.URLFullKey, r.URL.String())
 	})
 	if slot := r.Header[TraceparentField]; len(slot) == 1 && slot[0] == "" {
@@ -166,7 +178,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // CloseIdleConnections closes those of base.
-func (t transport) CloseIdleConnections() {
+func (t *transport) CloseIdleConnections() {
 	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}

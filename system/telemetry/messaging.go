@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"strconv"
+	"sync"
 	"time"
 
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -69,10 +70,17 @@ type Process struct {
 	group  string
 	start  uint64
 	topic  string // of common
-	common []byte // what the spans of one topic have in common
-	buf    *[]byte
-	spans  []begun
+	*bench
 }
+
+// bench is the memory that the work on a batch takes; batches share it.
+type bench struct {
+	buf    []byte
+	spans  []begun
+	common []byte // what the spans of one topic have in common
+}
+
+var benches = sync.Pool{New: func() any { return &bench{} }}
 
 // begun is a span of a batch: its part of the buffer, and its slot.
 type begun struct{ from, to, slot int }
@@ -82,9 +90,7 @@ func (t *Tracer) Process(group string) *Process {
 	if t == nil {
 		return nil
 	}
-	buf := scratch.Get().(*[]byte)
-	*buf = (*buf)[:0]
-	return &Process{tracer: t, group: group, start: nanos(time.Now()), buf: buf}
+	return &Process{tracer: t, group: group, start: nanos(time.Now()), bench: benches.Get().(*bench)}
 }
 
 // Delivery is a message as a consumer got it, and what it says.
@@ -114,7 +120,7 @@ func (p *Process) Take(d Delivery) (traceparent string) {
 		p.common = withText(p.common[:0], semconv.MessagingConsumerGroupNameKey, p.group)
 		p.common = messaging(p.common, "process", d.Topic)
 	}
-	b := *p.buf
+	b := p.buf
 	from := len(b)
 	b = otlp.AppendStart(b, own.trace, own.id, parent.id, "process "+d.Topic, otlp.Consumer, p.start)
 	b = withText(b, AttrOrder, d.OrderID)
@@ -122,7 +128,7 @@ func (p *Process) Take(d Delivery) (traceparent string) {
 	b = append(b, p.common...)
 	b = withText(b, semconv.MessagingDestinationPartitionIDKey, strconv.Itoa(d.Partition))
 	b = withInt(b, semconv.MessagingKafkaOffsetKey, d.Offset)
-	*p.buf = b
+	p.buf = b
 	p.spans = append(p.spans, begun{from, len(b), p.tracer.box.Begin(p.start, b[from:])})
 	return own.String()
 }
@@ -136,8 +142,9 @@ func (p *Process) End(err error) {
 	status, message := failure(err)
 	tail := otlp.AppendEnd(nil, stop, status, message)
 	for _, s := range p.spans {
-		p.tracer.box.Finish(s.slot, stop, (*p.buf)[s.from:s.to], tail)
+		p.tracer.box.Finish(s.slot, stop, p.buf[s.from:s.to], tail)
 	}
-	p.spans = nil
-	scratch.Put(p.buf)
+	p.buf, p.spans = p.buf[:0], p.spans[:0]
+	benches.Put(p.bench)
+	p.bench = nil
 }

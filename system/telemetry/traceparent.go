@@ -48,25 +48,25 @@ func parseTraceparent(s string) spanContext {
 
 // lowerHex decodes hex digits of which none is a capital.
 func lowerHex(to []byte, digits string) bool {
+	var all byte
 	for i := range to {
-		hi, lo := nibble(digits[2*i]), nibble(digits[2*i+1])
-		if hi > 15 || lo > 15 {
-			return false
-		}
-		to[i] = hi<<4 | lo
+		hi, lo := nibbles[digits[2*i]], nibbles[digits[2*i+1]]
+		all |= hi | lo
+		to[i] = hi<<4 | lo&15
 	}
-	return true
+	return all <= 15
 }
 
-func nibble(c byte) byte {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0'
-	case c >= 'a' && c <= 'f':
-		return c - 'a' + 10
+// nibbles is what each digit stands for, more than 15 for what is none.
+var nibbles = func() (n [256]byte) {
+	for c := range n {
+		n[c] = 0xff
 	}
-	return 0xff
-}
+	for i, c := range "0123456789abcdef" {
+		n[c] = byte(i)
+	}
+	return n
+}()
 
 // String is the traceparent of c, "" if c names no span.
 func (c spanContext) String() string {

@@ -12,7 +12,7 @@ func AppendStart(b []byte, trace TraceID, id, parent SpanID, name string, kind K
 	if parent != (SpanID{}) {
 		b = appendBytes(b, 4, parent[:])
 	}
-	b = appendText(b, 5, name)
+	b = appendBytes(b, 5, name)
 	b = protowire.AppendTag(b, 6, protowire.VarintType)
 	b = protowire.AppendVarint(b, uint64(kind))
 	b = protowire.AppendTag(b, 7, protowire.Fixed64Type)
@@ -36,7 +36,7 @@ func AppendEnd(b []byte, end uint64, status int32, message string) []byte {
 	b = protowire.AppendTag(b, 15, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(size))
 	if message != "" {
-		b = appendText(b, 2, message)
+		b = appendBytes(b, 2, message)
 	}
 	if status != 0 {
 		b = protowire.AppendTag(b, 3, protowire.VarintType)
@@ -47,9 +47,8 @@ func AppendEnd(b []byte, end uint64, status int32, message string) []byte {
 
 // AppendLink appends a link to a span.
 func AppendLink(b []byte, l Link) []byte {
-	size := protowire.SizeTag(1) + protowire.SizeBytes(len(l.TraceID)) + protowire.SizeTag(2) + protowire.SizeBytes(len(l.ID))
-	b = protowire.AppendTag(b, 13, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(size))
+	const id, trace = 2 + len(l.ID), 2 + len(l.TraceID)
+	b = append(b, 13<<3|byte(protowire.BytesType), byte(trace+id))
 	b = appendBytes(b, 1, l.TraceID[:])
 	return appendBytes(b, 2, l.ID[:])
 }
@@ -62,9 +61,26 @@ const (
 
 // AppendText appends a string attribute.
 func AppendText(b []byte, of protowire.Number, key, text string) []byte {
+	if len(key)+len(text) < short {
+		b = appendKey(b, of, key, 2+len(text))
+		b = append(b, 1<<3|byte(protowire.BytesType), byte(len(text)))
+		return append(b, text...)
+	}
 	return appendAttribute(b, of, key, protowire.SizeTag(1)+protowire.SizeBytes(len(text)), func(b []byte) []byte {
-		return appendText(b, 1, text)
+		return appendBytes(b, 1, text)
 	})
+}
+
+// short is how long key and value of an attribute are, together, whose lengths
+// all take a byte: nearly all are shorter, and half a dozen make up a span.
+const short = 0x80 - 6
+
+// appendKey is what stands before the value, of size bytes, of an attribute
+// that is short.
+func appendKey(b []byte, of protowire.Number, key string, size int) []byte {
+	b = append(b, byte(of)<<3|byte(protowire.BytesType), byte(4+len(key)+size), 1<<3|byte(protowire.BytesType), byte(len(key)))
+	b = append(b, key...)
+	return append(b, 2<<3|byte(protowire.BytesType), byte(size))
 }
 
 // AppendBool appends a bool attribute.
@@ -77,6 +93,10 @@ func AppendBool(b []byte, of protowire.Number, key string, yes bool) []byte {
 
 // AppendInt appends an integer attribute.
 func AppendInt(b []byte, of protowire.Number, key string, n int64) []byte {
+	if size := 1 + protowire.SizeVarint(uint64(n)); len(key)+size < short {
+		b = append(appendKey(b, of, key, size), 3<<3|byte(protowire.VarintType))
+		return protowire.AppendVarint(b, uint64(n))
+	}
 	return appendAttribute(b, of, key, protowire.SizeTag(3)+protowire.SizeVarint(uint64(n)), func(b []byte) []byte {
 		b = protowire.AppendTag(b, 3, protowire.VarintType)
 		return protowire.AppendVarint(b, uint64(n))
@@ -95,7 +115,7 @@ func AppendDouble(b []byte, of protowire.Number, key string, bits uint64) []byte
 func appendAttribute(b []byte, of protowire.Number, key string, size int, value func([]byte) []byte) []byte {
 	b = protowire.AppendTag(b, of, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(protowire.SizeTag(1)+protowire.SizeBytes(len(key))+protowire.SizeTag(2)+protowire.SizeBytes(size)))
-	b = appendText(b, 1, key)
+	b = appendBytes(b, 1, key)
 	b = protowire.AppendTag(b, 2, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(size))
 	return value(b)
@@ -120,7 +140,7 @@ func AppendSpan(b []byte, parts ...[]byte) []byte {
 // AppendSpan, are size bytes long and follow it. The resource is a list of
 // attributes.
 func AppendRequest(b, resource []byte, scope, schemaURL string, size int) []byte {
-	named := appendText(nil, 1, scope)
+	named := appendBytes(nil, 1, scope)
 	spans := protowire.SizeTag(1) + protowire.SizeBytes(len(named)) + protowire.SizeTag(3) + protowire.SizeBytes(len(schemaURL)) + size
 	all := protowire.SizeTag(1) + protowire.SizeBytes(len(resource)) + protowire.SizeTag(2) + protowire.SizeBytes(spans)
 	b = protowire.AppendTag(b, 1, protowire.BytesType)
@@ -129,15 +149,11 @@ func AppendRequest(b, resource []byte, scope, schemaURL string, size int) []byte
 	b = protowire.AppendTag(b, 2, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(spans))
 	b = appendBytes(b, 1, named)
-	return appendText(b, 3, schemaURL)
+	return appendBytes(b, 3, schemaURL)
 }
 
-func appendBytes(b []byte, num protowire.Number, v []byte) []byte {
+func appendBytes[T []byte | string](b []byte, num protowire.Number, v T) []byte {
 	b = protowire.AppendTag(b, num, protowire.BytesType)
-	return protowire.AppendBytes(b, v)
-}
-
-func appendText(b []byte, num protowire.Number, v string) []byte {
-	b = protowire.AppendTag(b, num, protowire.BytesType)
-	return protowire.AppendString(b, v)
+	b = protowire.AppendVarint(b, uint64(len(v)))
+	return append(b, v...)
 }

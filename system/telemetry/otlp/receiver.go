@@ -144,7 +144,7 @@ func answer(rejected int) []byte {
 	}
 	partial := protowire.AppendTag(nil, 1, protowire.VarintType)
 	partial = protowire.AppendVarint(partial, uint64(rejected))
-	partial = appendText(partial, 2, "spans without a trace id of 16 or a span id of 8 bytes")
+	partial = appendBytes(partial, 2, "spans without a trace id of 16 or a span id of 8 bytes")
 	return appendBytes(nil, 1, partial)
 }
 

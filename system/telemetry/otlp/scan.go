@@ -189,6 +189,16 @@ type value struct {
 // fields hands each field of a message to fn.
 func fields(b []byte, fn func(protowire.Number, value) error) error {
 	for len(b) > 0 {
+		// Nearly all fields are bytes whose tag and length take a byte each.
+		if tag := b[0]; tag&7 == byte(protowire.BytesType) && tag >= 8 && tag < 0x80 && len(b) >= 2 && b[1] < 0x80 && len(b) >= 2+int(b[1]) {
+			end := 2 + int(b[1])
+			v := value{kind: protowire.BytesType, bytes: b[2:end:end]}
+			b = b[end:]
+			if err := fn(protowire.Number(tag>>3), v); err != nil {
+				return err
+			}
+			continue
+		}
 		num, kind, n := protowire.ConsumeTag(b)
 		if n < 0 {
 			return fmt.Errorf("%w: %w", errMalformed, protowire.ParseError(n))
