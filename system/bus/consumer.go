@@ -36,7 +36,7 @@ type ConsumerConfig struct {
 	Member         string        // this replica's name, unique in the group; a killed process of that name is replaced at once; "" takes a random one
 	MaxBatch       int           // most messages per call of the handler; 0 takes 32
 	Concurrency    int           // most calls of the handler at a time; messages of a key are never in two of them; 0 takes 1
-	Pace           time.Duration // from a fetch that brought something to the next: latency for larger batches; 0 takes 10 ms
+	Pace           time.Duration // from a fetch that brought something to the next: latency for larger batches; 0 takes 16 ms
 	CommitInterval time.Duration // between commits of offsets; 0 takes 250 ms
 	DrainTimeout   time.Duration // how long a batch may go on after the assignment or ctx ended; 0 takes 5 s
 	Hasty          bool          // what fails is tried again at once, without a pause

@@ -11,7 +11,7 @@ const (
 	relayBatch = 256 // rows per publish
 	// relayPace is the least time between rounds that found something: each
 	// costs a look, a request and a commit, however few rows it has.
-	relayPace = 16 * time.Millisecond
+	relayPace = 20 * time.Millisecond
 	relayPoll = 10 * time.Millisecond // for rows that other processes added: one look costs some 50 us
 	// relayBalance is how often a relay looks who else is there.
 	relayBalance = 100 * time.Millisecond

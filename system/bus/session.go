@@ -17,7 +17,7 @@ const (
 	// comes at once; under load they come many together, where a few at a time
 	// would cost a fetch, a call of the handler and a commit of the database
 	// for those few.
-	fetchPace = 10 * time.Millisecond
+	fetchPace = 16 * time.Millisecond
 )
 
 // Pauses between attempts of a handler that fails.

@@ -30,7 +30,7 @@ type writer struct {
 // commitPace is the least time between two commits while callers come side by
 // side: a commit costs a flush and some 150 us of processor, whether it has one
 // caller or ten. Who comes alone, or after a quiet while, is never held up.
-const commitPace = 3 * time.Millisecond
+const commitPace = 4 * time.Millisecond
 
 // turnOnce takes a turn at the file. The batch is taken only when the lock
 // is held: whoever came during the wait rides along, whoever gave up is not
