@@ -33,15 +33,15 @@ traffic:
   customers: 500
   mix: {place_order: 100%}
   phases:
-    - {name: load, rate: RATE/s, for: 8s}
+    - {name: load, rate: RATE/s, for: 20s}
 `
 
 // BenchmarkTracing says what tracing costs: pairs of runs, one traced and one
 // not, in the order on, off, off, on, and of each pair the ratio of processor
 // time for an accepted order. The time is the kernel's count for all processes
 // of a run, so that other work on the machine hardly moves it. What a run costs
-// that has next to nothing to do, its boot and its end, is measured once and
-// taken off, so that it does not make the ratio look smaller.
+// that has next to nothing to do, its boot and its end, is measured once with
+// and once without traces and taken off: it is no part of what an order costs.
 //
 // "services" is what the system pays: spans, the spool, the export. "all" has
 // in it what the user of ordbench pays too: the receiver of the spans and the
@@ -52,26 +52,25 @@ traffic:
 func BenchmarkTracing(b *testing.B) {
 	pairs, err := strconv.Atoi(os.Getenv("ORDBENCH_TRACING_PAIRS"))
 	if err != nil {
-		b.Skip("SKIPPED: it takes two minutes; make bench-tracing runs it")
+		b.Skip("SKIPPED: it takes seven minutes; make bench-tracing runs it")
 	}
 	ordbench := program(b)
 	for b.Loop() {
-		fixed := tracedRun(b, ordbench, "1", true)
+		fixed := map[bool]bill{true: tracedRun(b, ordbench, "1", true), false: tracedRun(b, ordbench, "1", false)}
 		var services, all []float64
 		for pair := range pairs {
-			var on, off bill
+			var own, every [2]float64 // not traced, traced
 			for i := range 2 {
-				if traced := (pair+i)%2 == 0; traced {
-					on = tracedRun(b, ordbench, "800", true)
-				} else {
-					off = tracedRun(b, ordbench, "800", false)
-				}
+				traced := (pair+i)%2 == 0
+				at := map[bool]int{true: 1}[traced]
+				run := tracedRun(b, ordbench, "1000", traced)
+				own[at] = run.each(fixed[traced], bill.ofServices)
+				every[at] = run.each(fixed[traced], bill.ofAll)
 			}
-			services = append(services, on.each(fixed, bill.ofServices)/off.each(fixed, bill.ofServices))
-			all = append(all, on.each(fixed, bill.ofAll)/off.each(fixed, bill.ofAll))
+			services = append(services, own[1]/own[0])
+			all = append(all, every[1]/every[0])
 			b.Logf("pair %d: services %.0f us for an order traced, %.0f not, %+.1f%%; with ordbench %.0f and %.0f, %+.1f%%", pair+1,
-				on.each(fixed, bill.ofServices), off.each(fixed, bill.ofServices), percent(services[pair]),
-				on.each(fixed, bill.ofAll), off.each(fixed, bill.ofAll), percent(all[pair]))
+				own[1], own[0], percent(services[pair]), every[1], every[0], percent(all[pair]))
 		}
 		for what, ratios := range map[string][]float64{"services": services, "all": all} {
 			slices.Sort(ratios)
