@@ -14,7 +14,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
@@ -29,7 +28,7 @@ const (
 	// spans are let go: what a kill makes come again is there by then.
 	quiet = 10 * time.Second
 	// sweepEvery is the time between looks at what can be let go.
-	sweepEvery = time.Second
+	sweepEvery = 3 * time.Second
 	// mostFollowed bounds the trees that are held in full, at some 800
 	// bytes each.
 	mostFollowed = 200_000
@@ -287,8 +286,19 @@ func parseOrderID(text []byte) (id orderID, ok bool) {
 	if len(text) != 36 {
 		return orderID{}, false
 	}
-	plain := strings.ReplaceAll(string(text), "-", "")
-	n, err := hex.Decode(id[:], []byte(plain))
+	var plain [2 * len(id)]byte
+	n := 0
+	for _, c := range text {
+		if c == '-' {
+			continue
+		}
+		if n == len(plain) {
+			return orderID{}, false
+		}
+		plain[n] = c
+		n++
+	}
+	n, err := hex.Decode(id[:], plain[:n])
 	return id, err == nil && n == len(id)
 }
 

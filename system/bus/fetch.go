@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"time"
+	"unsafe"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
@@ -194,8 +195,8 @@ func readRecords(records protocol.RecordReader, p *position, yield func(Message)
 		if len(r.Headers) > 0 {
 			m.Headers = make([]Header, len(r.Headers))
 		}
-		for i, h := range r.Headers {
-			m.Headers[i] = Header{Key: h.Key, Value: string(h.Value)}
+		for i, h := range r.Headers { // their bytes were copied out of the answer for them alone
+			m.Headers[i] = Header{Key: h.Key, Value: unsafe.String(unsafe.SliceData(h.Value), len(h.Value))}
 		}
 		if err := yield(m); err != nil {
 			return err

@@ -269,7 +269,10 @@ func (w *writer) refuse(err error) *sql.Row {
 }
 
 func (w *writer) enqueue(m Message, at int64) error {
-	traceparent := sql.NullString{String: m.Traceparent, Valid: m.Traceparent != ""}
+	var traceparent any // NULL
+	if m.Traceparent != "" {
+		traceparent = m.Traceparent
+	}
 	err := w.later(`INSERT INTO outbox (event_id, topic, key, payload, created_at, traceparent, lane) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 		[]any{m.EventID, m.Topic, m.Key, m.Payload, at, traceparent, laneOf(m.Key)})
 	if err != nil {

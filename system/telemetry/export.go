@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	exportEvery  = 500 * time.Millisecond // spans are safe in the spool: nothing is urgent
+	exportEvery  = time.Second // spans are safe in the spool: nothing is urgent
 	exportWithin = 5 * time.Second
 )
 

@@ -12,14 +12,16 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/ordbench/ordbench/system/telemetry/otlp"
+	"github.com/ordbench/ordbench/system/telemetry/spool"
 )
 
 // TraceparentField is the header field of W3C Trace Context.
 const TraceparentField = "Traceparent"
 
-// httpSpan is the span of an exchange over HTTP. A nil one is none. It is for
-// one goroutine.
+// httpSpan is the span of an exchange over HTTP, and of a request that is
+// served the context. A nil one is none. It is for one goroutine.
 type httpSpan struct {
+	context.Context
 	tracer  *Tracer
 	context spanContext
 	buf     *[]byte // nil: it is not sampled
@@ -37,6 +39,14 @@ func (t *Tracer) begin(name string, kind otlp.Kind, parent spanContext, attribut
 	*s.buf = attributes(otlp.AppendStart((*s.buf)[:0], s.context.trace, s.context.id, parent.id, name, kind, start))
 	s.slot = t.box.Begin(start, *s.buf)
 	return s
+}
+
+// Value is the span itself, or what the context around it has.
+func (s *httpSpan) Value(key any) any {
+	if key == (spanKey{}) {
+		return s
+	}
+	return s.Context.Value(key)
 }
 
 // end ends the span with the code of the answer, or with what went wrong.
@@ -59,7 +69,7 @@ func (s *httpSpan) end(code int, failed bool, err error) {
 	}
 	stop := nanos(time.Now())
 	b = otlp.AppendEnd(b, stop, status, message)
-	s.tracer.box.Finish(s.slot, stop, b)
+	s.tracer.box.Finish(stop, nil, spool.Begun{Slot: s.slot, Span: b})
 	*s.buf = b
 	scratch.Put(s.buf)
 	s.buf = nil
@@ -82,7 +92,8 @@ func (t *Tracer) serve(r *http.Request, route string, believe func(*http.Request
 		b = withText(b, semconv.URLPathKey, r.URL.Path)
 		return withText(b, semconv.URLSchemeKey, scheme(r.TLS != nil))
 	})
-	return r.WithContext(context.WithValue(r.Context(), spanKey{}, span)), span
+	span.Context = r.Context()
+	return r.WithContext(span), span
 }
 
 // Annotate says on the span of ctx, if it is that of a request, which order

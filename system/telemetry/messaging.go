@@ -9,6 +9,7 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/ordbench/ordbench/system/telemetry/otlp"
+	"github.com/ordbench/ordbench/system/telemetry/spool"
 )
 
 // messaging is what every span of a message says.
@@ -57,7 +58,7 @@ func (t *Tracer) Send(_ context.Context, topic string, origins []string) (end fu
 		stop := nanos(time.Now())
 		status, message := failure(err)
 		b = otlp.AppendEnd(b, stop, status, message)
-		t.box.Finish(slot, stop, b)
+		t.box.Finish(stop, nil, spool.Begun{Slot: slot, Span: b})
 		*buf = b
 		scratch.Put(buf)
 	}
@@ -77,6 +78,7 @@ type Process struct {
 type bench struct {
 	buf    []byte
 	spans  []begun
+	ended  []spool.Begun
 	common []byte // what the spans of one topic have in common
 }
 
@@ -140,11 +142,11 @@ func (p *Process) End(err error) {
 	}
 	stop := nanos(time.Now())
 	status, message := failure(err)
-	tail := otlp.AppendEnd(nil, stop, status, message)
 	for _, s := range p.spans {
-		p.tracer.box.Finish(s.slot, stop, p.buf[s.from:s.to], tail)
+		p.ended = append(p.ended, spool.Begun{Slot: s.slot, Span: p.buf[s.from:s.to]})
 	}
-	p.buf, p.spans = p.buf[:0], p.spans[:0]
+	p.tracer.box.Finish(stop, otlp.AppendEnd(nil, stop, status, message), p.ended...)
+	p.buf, p.spans, p.ended = p.buf[:0], p.spans[:0], p.ended[:0]
 	benches.Put(p.bench)
 	p.bench = nil
 }

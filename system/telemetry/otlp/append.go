@@ -153,7 +153,11 @@ func AppendRequest(b, resource []byte, scope, schemaURL string, size int) []byte
 }
 
 func appendBytes[T []byte | string](b []byte, num protowire.Number, v T) []byte {
-	b = protowire.AppendTag(b, num, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(len(v)))
+	if num < 16 && len(v) < 0x80 {
+		b = append(b, byte(num)<<3|byte(protowire.BytesType), byte(len(v)))
+	} else {
+		b = protowire.AppendTag(b, num, protowire.BytesType)
+		b = protowire.AppendVarint(b, uint64(len(v)))
+	}
 	return append(b, v...)
 }

@@ -162,41 +162,56 @@ func (s *Spool) Begin(at uint64, span []byte) (slot int) {
 	copy(s.mem[slotAt(slot)+4:], span)
 	// The length comes last: a slot without one is empty.
 	atomic.StoreUint32(s.word(slotAt(slot)), uint32(len(span)))
-	atomic.StoreUint64(s.count(beatAt), at)
+	s.beat(at)
 	return slot
 }
 
-// Finish keeps a span that has ended, at the nanosecond given, until it is
-// sent. It may come in parts.
-func (s *Spool) Finish(slot int, at uint64, parts ...[]byte) {
+// beat notes a moment of which something is written. Those of a batch are one.
+func (s *Spool) beat(at uint64) {
+	if latest := s.count(beatAt); *latest != at {
+		atomic.StoreUint64(latest, at)
+	}
+}
+
+// Begun is a span that Begin was given, and the slot it got.
+type Begun struct {
+	Slot int
+	Span []byte
+}
+
+// Finish keeps spans that have ended, at the nanosecond given, until they are
+// sent. end is what their end adds to each.
+func (s *Spool) Finish(at uint64, end []byte, spans ...Begun) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mem == nil {
-		s.lost.Add(1)
+		s.lost.Add(uint64(len(spans)))
 		return
 	}
 	used := s.used(s.active)
-	size := mostOverhead
-	for _, part := range parts {
-		size += len(part)
-	}
-	if *used+uint64(size) <= halfSize {
-		kept := otlp.AppendSpan(s.mem[halfAt(s.active):][:*used:halfSize], parts...)
-		// The count comes last: what is behind it was never written.
-		atomic.StoreUint64(used, uint64(len(kept)))
-		atomic.StoreUint64(s.count(beatAt), at)
-		if len(kept) > halfSize/4 {
-			select {
-			case s.wake <- struct{}{}:
-			default:
-			}
+	kept := s.mem[halfAt(s.active):][:*used:halfSize]
+	for _, span := range spans {
+		if len(kept)+len(span.Span)+len(end)+mostOverhead > halfSize {
+			s.lost.Add(1)
+			continue
 		}
-	} else {
-		s.lost.Add(1)
+		kept = otlp.AppendSpan(kept, span.Span, end)
 	}
-	if slot != noSlot {
-		atomic.StoreUint32(s.word(slotAt(slot)), 0)
-		s.free = append(s.free, slot)
+	// The count comes after what it counts: what is behind it was never
+	// written. The slots come last: until then they have the spans.
+	atomic.StoreUint64(used, uint64(len(kept)))
+	s.beat(at)
+	for _, span := range spans {
+		if span.Slot != noSlot {
+			atomic.StoreUint32(s.word(slotAt(span.Slot)), 0)
+			s.free = append(s.free, span.Slot)
+		}
+	}
+	if len(kept) > halfSize/4 {
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
 	}
 }
 

@@ -65,7 +65,7 @@ func begun(n int) []byte {
 func begin(s *Spool, n int) (slot int) { return s.Begin(uint64(n), begun(n)) }
 
 func finish(s *Spool, slot, n int) {
-	s.Finish(slot, uint64(n+1), begun(n), otlp.AppendEnd(nil, uint64(n+1), 0, ""))
+	s.Finish(uint64(n+1), otlp.AppendEnd(nil, uint64(n+1), 0, ""), Begun{slot, begun(n)})
 }
 
 // collected is what a collector was sent.
@@ -333,7 +333,7 @@ func BenchmarkBeginAndFinish(b *testing.B) {
 	n := 0
 	for b.Loop() {
 		n++
-		s.Finish(s.Begin(1, first), 2, whole)
+		s.Finish(2, nil, Begun{s.Begin(1, first), whole})
 		if n%1000 == 0 {
 			_ = s.Drain(func(_, _ []byte) error { return nil })
 		}
