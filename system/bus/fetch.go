@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
 	"time"
-	"unsafe"
 
 	"github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
-	fetchapi "github.com/segmentio/kafka-go/protocol/fetch"
 	"github.com/segmentio/kafka-go/protocol/listoffsets"
 )
 
@@ -96,54 +93,45 @@ func (c *cluster) fetch(ctx context.Context, addr string, positions []*position,
 	ctx, cancel := context.WithTimeout(ctx, wait+requestTimeout)
 	defer cancel()
 
-	req := &fetchapi.Request{
-		ReplicaID:    -1,
-		MaxWaitTime:  int32(wait.Milliseconds()),
-		MinBytes:     1,
-		MaxBytes:     fetchMaxBytes,
-		SessionID:    -1,
-		SessionEpoch: -1,
-	}
-	index := make(map[position]*position, len(positions))
-	topics := map[string]int{}
+	req := newFetching(wait.Milliseconds())
 	for _, p := range positions {
-		t, ok := topics[p.topic]
-		if !ok {
-			t = len(req.Topics)
-			topics[p.topic] = t
-			req.Topics = append(req.Topics, fetchapi.RequestTopic{Topic: p.topic})
-		}
-		req.Topics[t].Partitions = append(req.Topics[t].Partitions, fetchapi.RequestPartition{
-			Partition:          int32(p.partition),
-			CurrentLeaderEpoch: -1,
-			FetchOffset:        p.offset,
-			LogStartOffset:     -1,
-			PartitionMaxBytes:  partitionMaxBytes,
-		})
-		index[position{topic: p.topic, partition: p.partition}] = p
+		req.add(p)
 	}
 	res, err := c.request(ctx, addr, req)
 	if err != nil {
 		return err
 	}
-	answer := res.(*fetchapi.Response)
+	answer := res.(*fetched)
+	defer answer.release()
 	if answer.ErrorCode != 0 {
 		return fmt.Errorf("fetch from %s: %w", addr, kafka.Error(answer.ErrorCode))
 	}
 	var lost []*position
-	for _, t := range answer.Topics {
-		for _, part := range t.Partitions {
-			p := index[position{topic: t.Topic, partition: int(part.Partition)}]
-			switch {
-			case p == nil:
+	for i := range answer.Topics {
+		t := &answer.Topics[i]
+		for j := range t.Partitions {
+			part := &t.Partitions[j]
+			if part.ErrorCode == 0 && len(part.RecordBatches) == 0 {
+				continue // as of most
+			}
+			at := slices.IndexFunc(positions, func(p *position) bool { return p.partition == int(part.Partition) && p.topic == t.Topic })
+			if at < 0 {
 				continue
+			}
+			p := positions[at]
+			switch {
 			case part.ErrorCode == int16(kafka.OffsetOutOfRange):
 				lost = append(lost, p)
 				continue
 			case part.ErrorCode != 0:
 				return fmt.Errorf("fetch %s/%d: %w", p.topic, p.partition, kafka.Error(part.ErrorCode))
 			}
-			if err := readRecords(part.RecordSet.Records, p, yield); err != nil {
+			next, err := records(part.RecordBatches, p.topic, p.partition, p.offset, yield)
+			p.offset = next
+			if errors.Is(err, errUnread) {
+				return fmt.Errorf("read %s/%d at %d: %w", p.topic, p.partition, p.offset, err)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -161,55 +149,4 @@ func (c *cluster) fetch(ctx context.Context, addr string, positions []*position,
 		p.offset = starts[i]
 	}
 	return nil
-}
-
-// readRecords hands records to yield and moves p along.
-func readRecords(records protocol.RecordReader, p *position, yield func(Message) error) error {
-	if records == nil {
-		return nil
-	}
-	for {
-		r, err := records.ReadRecord()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read %s/%d at %d: %w", p.topic, p.partition, p.offset, err)
-		}
-		key, keyErr := take(r.Key)
-		value, valueErr := take(r.Value)
-		if err := errors.Join(keyErr, valueErr); err != nil {
-			return fmt.Errorf("read %s/%d at %d: %w", p.topic, p.partition, r.Offset, err)
-		}
-		if r.Offset < p.offset {
-			continue // a broker answers with whole batches
-		}
-		m := Message{
-			Topic:     p.topic,
-			Partition: p.partition,
-			Offset:    r.Offset,
-			Key:       string(key),
-			Value:     value,
-			Time:      r.Time,
-		}
-		if len(r.Headers) > 0 {
-			m.Headers = make([]Header, len(r.Headers))
-		}
-		for i, h := range r.Headers { // their bytes were copied out of the answer for them alone
-			m.Headers[i] = Header{Key: h.Key, Value: unsafe.String(unsafe.SliceData(h.Value), len(h.Value))}
-		}
-		if err := yield(m); err != nil {
-			return err
-		}
-		p.offset = r.Offset + 1
-	}
-}
-
-// take copies b and gives its pages back.
-func take(b protocol.Bytes) ([]byte, error) {
-	if b == nil {
-		return nil, nil
-	}
-	defer b.Close()
-	return protocol.ReadAll(b)
 }
