@@ -4,9 +4,10 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -140,23 +141,30 @@ func (t *Tracer) Transport(base http.RoundTripper) http.RoundTripper {
 type transport struct {
 	tracer *Tracer
 	base   http.RoundTripper
-	places sync.Map // host of a URL -> what a span says of it, encoded; there are few
+	last   atomic.Pointer[aim] // of many requests in a row there is but one
 }
 
-// place is what a span says of the host of a URL.
-func (t *transport) place(at string) []byte {
-	if known, ok := t.places.Load(at); ok {
-		return known.([]byte)
+// aim is what the spans of requests to one URL say of it, encoded.
+type aim struct {
+	url        url.URL
+	attributes []byte
+}
+
+// aimed is the aim of a request to u.
+func (t *transport) aimed(u *url.URL) []byte {
+	if last := t.last.Load(); last != nil && last.url == *u {
+		return last.attributes
 	}
-	host, port, err := net.SplitHostPort(at)
+	host, port, err := net.SplitHostPort(u.Host)
 	if err != nil {
-		host = at
+		host = u.Host
 	}
 	b := withText(nil, semconv.ServerAddressKey, host)
 	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
 		b = withInt(b, semconv.ServerPortKey, int64(n))
 	}
-	t.places.Store(at, b)
+	b = withText(b, semconv.URLFullKey, u.String())
+	t.last.Store(&aim{*u, b})
 	return b
 }
 
@@ -164,8 +172,7 @@ func (t *transport) place(at string) []byte {
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	span := t.tracer.begin(method(r.Method), otlp.Client, around(r.Context()), func(b []byte) []byte {
 		b = withText(b, semconv.HTTPRequestMethodKey, method(r.Method))
-		b = append(b, t.place(r.URL.Host)...)
-		return withText(b, semconv.URLFullKey, r.URL.String())
+		return append(b, t.aimed(r.URL)...)
 	})
 	if slot := r.Header[TraceparentField]; len(slot) == 1 && slot[0] == "" {
 		slot[0] = span.context.String()

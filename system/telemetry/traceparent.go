@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"math"
 	"math/rand/v2"
@@ -110,10 +111,7 @@ func sampled(trace otlp.TraceID, share float64) bool {
 
 // putRandom fills 8 bytes, not all of them 0.
 func putRandom(b []byte) {
-	n := rand.Uint64() | 1<<32
-	for i := range b {
-		b[i] = byte(n >> (8 * i))
-	}
+	binary.LittleEndian.PutUint64(b, rand.Uint64()|1<<32)
 }
 
 type spanKey struct{}

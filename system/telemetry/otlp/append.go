@@ -13,15 +13,13 @@ func AppendStart(b []byte, trace TraceID, id, parent SpanID, name string, kind K
 		b = appendBytes(b, 4, parent[:])
 	}
 	b = appendBytes(b, 5, name)
-	b = protowire.AppendTag(b, 6, protowire.VarintType)
-	b = protowire.AppendVarint(b, uint64(kind))
-	b = protowire.AppendTag(b, 7, protowire.Fixed64Type)
+	b = append(b, 6<<3|byte(protowire.VarintType), byte(kind), 7<<3|byte(protowire.Fixed64Type))
 	return protowire.AppendFixed64(b, start)
 }
 
 // AppendEnd appends what is known of a span when it has ended.
 func AppendEnd(b []byte, end uint64, status int32, message string) []byte {
-	b = protowire.AppendTag(b, 8, protowire.Fixed64Type)
+	b = append(b, 8<<3|byte(protowire.Fixed64Type))
 	b = protowire.AppendFixed64(b, end)
 	if status == 0 && message == "" {
 		return b
