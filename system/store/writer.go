@@ -7,6 +7,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,8 +56,8 @@ func (w *writer) turnOnce() {
 // commit runs batch in one transaction and answers all of it. That everybody
 // fares well is nearly always so, and then savepoints would only cost: two
 // statements, and a copy of each page that a caller is the first to change. So
-// there are none at first. If one of several fails all of it is undone, and
-// done again with a savepoint for each.
+// there are none at first. If somebody fails all is undone, he has his answer,
+// and the others do it again with a savepoint for each.
 func (w *writer) commit(batch []*request) {
 	run := make([]*request, 0, len(batch))
 	for _, r := range batch {
@@ -66,9 +67,12 @@ func (w *writer) commit(batch []*request) {
 	}
 	own, err := w.attempt(run, false)
 	if errors.Is(err, errUndone) {
-		if err = nil; len(run) > 1 {
-			own, err = w.attempt(run, true)
+		failed := slices.IndexFunc(own, func(err error) bool { return err != nil })
+		run[failed].answer <- own[failed]
+		if run = slices.Delete(run, failed, failed+1); len(run) == 0 {
+			return
 		}
+		own, err = w.attempt(run, true)
 	}
 	for i, r := range run {
 		r.answer <- cmp.Or(own[i], err)
