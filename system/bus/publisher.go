@@ -90,7 +90,6 @@ func (p *Publisher) requests(ctx context.Context, msgs []Message) (map[string]*p
 		partition int
 	}
 	records := map[log][]protocol.Record{}
-	all := headersFor(msgs)
 	for _, m := range msgs {
 		t, err := p.cluster.topic(ctx, m.Topic)
 		if err != nil {
@@ -101,7 +100,7 @@ func (p *Publisher) requests(ctx context.Context, msgs []Message) (map[string]*p
 			Time:    m.Time,
 			Key:     key(m.Key),
 			Value:   protocol.NewBytes(m.Value),
-			Headers: all.of(m.Headers),
+			Headers: headers(m.Headers),
 		})
 	}
 	requests := map[string]*produce.Request{}
@@ -154,37 +153,16 @@ func key(s string) protocol.Bytes {
 	return protocol.NewBytes([]byte(s))
 }
 
-// headers are those of many messages, as the wire has them, in one piece of
-// memory: nearly every message has one, and allocations for each would show.
-type headers struct {
-	list   []protocol.Header
-	values []byte
-}
-
-// headersFor has room for the headers of msgs.
-func headersFor(msgs []Message) headers {
-	var count, size int
-	for i := range msgs {
-		for _, h := range msgs[i].Headers {
-			count++
-			size += len(h.Value)
-		}
-	}
-	return headers{make([]protocol.Header, 0, count), make([]byte, 0, size)}
-}
-
-// of are the headers of one message, nil if it has none.
-func (all *headers) of(list []Header) []protocol.Header {
+// headers are those of a message as the wire has them.
+func headers(list []Header) []protocol.Header {
 	if len(list) == 0 {
 		return nil
 	}
-	first := len(all.list)
-	for _, h := range list {
-		from := len(all.values)
-		all.values = append(all.values, h.Value...)
-		all.list = append(all.list, protocol.Header{Key: h.Key, Value: all.values[from:len(all.values):len(all.values)]})
+	out := make([]protocol.Header, len(list))
+	for i, h := range list {
+		out[i] = protocol.Header{Key: h.Key, Value: []byte(h.Value)}
 	}
-	return all.list[first:len(all.list):len(all.list)]
+	return out
 }
 
 // send writes one request and checks the answer for every partition.

@@ -18,9 +18,9 @@ import (
 // has the offset base.
 func written(t testing.TB, base int64, codec compress.Compression, msgs ...Message) []byte {
 	t.Helper()
-	list, all := make([]protocol.Record, len(msgs)), headersFor(msgs)
+	list := make([]protocol.Record, len(msgs))
 	for i, m := range msgs {
-		list[i] = protocol.Record{Offset: int64(i), Time: m.Time, Key: key(m.Key), Value: protocol.NewBytes(m.Value), Headers: all.of(m.Headers)}
+		list[i] = protocol.Record{Offset: int64(i), Time: m.Time, Key: key(m.Key), Value: protocol.NewBytes(m.Value), Headers: headers(m.Headers)}
 	}
 	var out bytes.Buffer
 	set := protocol.RecordSet{Version: batchMagic, Attributes: protocol.Attributes(codec), Records: protocol.NewRecordReader(list...)}

@@ -183,14 +183,9 @@ func relay[R Row](ctx context.Context, box Outbox[R], lanes []int, cfg RelayConf
 	}
 	msgs := make([]Message, len(rows))
 	ids := make([]int64, len(rows))
-	headers := make([]Header, len(rows))
 	for i := range rows {
 		row := Outgoing(rows[i])
-		msgs[i] = Message{Topic: row.Topic, Key: row.Key, Value: row.Payload}
-		if row.Traceparent != "" {
-			headers[i] = Header{Traceparent, row.Traceparent}
-			msgs[i].Headers = headers[i : i+1 : i+1]
-		}
+		msgs[i] = Message{Topic: row.Topic, Key: row.Key, Value: row.Payload, Headers: Traced(row.Traceparent)}
 		ids[i] = row.ID
 	}
 	if err := cfg.Points.BeforePublish.Hit(ctx); err != nil {

@@ -21,7 +21,8 @@ const batchSize = 256
 // undone. An error of the commit itself, such as a full disk, is the error of
 // every caller in it.
 //
-// If ctx ends before fn has begun, fn never runs and Write returns the cause.
+// If ctx ends before the transaction begins, fn never runs and Write returns
+// the cause.
 // From then on Write waits for the outcome, so that it is never unknown.
 //
 // fn runs on the writer's goroutine and everyone waits for it: it must do
