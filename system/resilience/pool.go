@@ -44,16 +44,21 @@ func (c PoolConfig) Validate() error {
 }
 
 // How long calls wait for a place. A queue that was empty within the interval
-// is a burst, which passes: it is served in order, and each call has the
-// interval to wait. A queue that was not is overload: whoever comes last has
-// the best chance to be answered in time, so the newest goes first, and what
-// has waited for longer than the target is shed. After CoDel, and what
-// Facebook made of it for servers.
+// is a burst, which passes: each call has the interval to wait. One that was not
+// is overload, and lasts until nobody was refused for an interval: what has
+// waited for longer than the target is shed, and no more may wait than are
+// served within half of it, so that whoever comes too late is refused when it
+// comes, before it has cost anything. The interval and the target are CoDel's
+// (Nichols and Jacobson, 2012), as Facebook adapted it for servers (Maurer, 2015).
 const (
 	shedInterval = 100 * time.Millisecond
 	shedTarget   = 20 * time.Millisecond
-	// queuePerPlace bounds the queue, and so what a refusal costs.
+	// queuePerPlace bounds the queue of a burst.
 	queuePerPlace = 2
+	// placesPerShare says which part of the places Middle keeps while some
+	// of it wait: High alone could take them all for as long as the
+	// overload lasts.
+	placesPerShare = 16
 )
 
 // Pool bounds how many calls are made at a time, so that a dependency is
@@ -61,35 +66,47 @@ const (
 // places and no others. With shedding, what is too much is refused by
 // priority and early, before it has cost anything.
 type Pool struct {
-	cfg PoolConfig
+	cfg   PoolConfig
+	share int // places that Middle keeps
 
 	mu     sync.Mutex
-	busy   int
-	queued int
+	busy   [priorities]int
+	taken  int // sum of busy
 	queue  [priorities]lane
+	queued int       // in all lanes
 	since  time.Time // when the queue was last empty
+	until  time.Time // overload lasts until then, or longer if somebody is refused
+
+	served  int       // calls that left since counted
+	counted time.Time // when the count began
+	pace    int       // calls that leave within half the target
 }
 
 // waiting is one call in the queue.
 type waiting struct {
-	came  time.Time
-	told  chan error // nil: it has a place
-	lane  *lane
-	older *waiting
-	newer *waiting
+	came     time.Time
+	told     chan error // nil: it has a place
+	priority Priority
+	queued   bool
+	older    *waiting
+	newer    *waiting
 }
 
 // lane is the calls of one priority, oldest first.
-type lane struct{ oldest, newest *waiting }
+type lane struct {
+	n              int
+	oldest, newest *waiting
+}
 
 func (l *lane) add(w *waiting) {
-	w.lane, w.older = l, l.newest
+	w.older = l.newest
 	if l.newest != nil {
 		l.newest.newer = w
 	} else {
 		l.oldest = w
 	}
 	l.newest = w
+	l.n++
 }
 
 func (l *lane) remove(w *waiting) {
@@ -103,11 +120,12 @@ func (l *lane) remove(w *waiting) {
 	} else {
 		l.newest = w.older
 	}
-	w.lane, w.older, w.newer = nil, nil, nil
+	w.older, w.newer = nil, nil
+	l.n--
 }
 
 // NewPool makes a pool with all places free.
-func NewPool(cfg PoolConfig) *Pool { return &Pool{cfg: cfg} }
+func NewPool(cfg PoolConfig) *Pool { return &Pool{cfg: cfg, share: cfg.Places / placesPerShare} }
 
 // Enter takes a place, which is given back with Leave. Its error is ErrFull,
 // ErrShed or that of ctx.
@@ -116,25 +134,27 @@ func (p *Pool) Enter(ctx context.Context, priority Priority) error {
 		return nil
 	}
 	p.mu.Lock()
-	if p.busy < p.cfg.Places {
-		p.busy++
+	if p.taken < p.cfg.Places {
+		p.take(priority)
 		p.mu.Unlock()
 		return nil
 	}
-	if !p.cfg.Shed {
-		p.mu.Unlock()
-		return ErrFull
-	}
 	now := time.Now()
+	displaced, err := p.admit(priority, now)
+	if err != nil {
+		p.mu.Unlock()
+		return err
+	}
+	if displaced != nil {
+		p.drop(displaced, ErrShed)
+	}
 	if p.queued == 0 {
 		p.since = now
+		if !p.overloaded(now) {
+			p.served, p.counted = 0, now
+		}
 	}
-	p.shedStale(now)
-	if p.queued >= queuePerPlace*p.cfg.Places && !p.displace(priority) {
-		p.mu.Unlock()
-		return ErrFull
-	}
-	w := &waiting{came: now, told: make(chan error, 1)}
+	w := &waiting{came: now, told: make(chan error, 1), priority: priority, queued: true}
 	p.queue[priority].add(w)
 	p.queued++
 	p.mu.Unlock()
@@ -151,48 +171,42 @@ func (p *Pool) Enter(ctx context.Context, priority Priority) error {
 	}
 }
 
-// Refuses says that a call of that priority would be refused at once, whatever
-// else is asked of it: every place is taken, to wait too, and nobody waits who
-// is less urgent. Who asks it before any other work refuses for next to nothing.
-func (p *Pool) Refuses(priority Priority) bool {
+// Refuses is the refusal that a call of that priority would meet at once,
+// whatever else is asked of it; nil: none. Who asks it before any other work
+// refuses for next to nothing.
+func (p *Pool) Refuses(priority Priority) error {
 	if p.cfg.Places == 0 {
-		return false
+		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.busy < p.cfg.Places {
-		return false
+	if p.taken < p.cfg.Places {
+		return nil
 	}
-	if !p.cfg.Shed {
-		return true
-	}
-	p.shedStale(time.Now())
-	if p.queued < queuePerPlace*p.cfg.Places {
-		return false
-	}
-	for i := range priority {
-		if p.queue[i].oldest != nil {
-			return false
-		}
-	}
-	return true
+	_, err := p.admit(priority, time.Now())
+	return err
 }
 
-// Leave gives the place of a call back: to the one that waits, if any.
-func (p *Pool) Leave() {
+// Leave gives the place of a call back: to one that waits, if any.
+func (p *Pool) Leave(priority Priority) {
 	if p.cfg.Places == 0 {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	p.shedStale(now)
-	w := p.next(now)
-	if w == nil {
-		p.busy--
-		return
+	p.busy[priority]--
+	p.taken--
+	p.served++
+	if took := now.Sub(p.counted); took >= shedInterval {
+		p.pace = int(time.Duration(p.served) * (shedTarget / 2) / took)
+		p.served, p.counted = 0, now
 	}
-	p.drop(w, nil)
+	p.shedStale(now)
+	if w := p.next(); w != nil {
+		p.take(w.priority)
+		p.drop(w, nil)
+	}
 }
 
 // Waiting is how many calls wait for a place.
@@ -206,13 +220,18 @@ func (p *Pool) Waiting() int {
 func (p *Pool) Busy() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.busy
+	return p.taken
+}
+
+func (p *Pool) take(priority Priority) {
+	p.busy[priority]++
+	p.taken++
 }
 
 // giveUp leaves the queue, unless the call has been told already.
 func (p *Pool) giveUp(w *waiting, why error) error {
 	p.mu.Lock()
-	if w.lane == nil {
+	if !w.queued {
 		p.mu.Unlock()
 		return <-w.told
 	}
@@ -223,14 +242,16 @@ func (p *Pool) giveUp(w *waiting, why error) error {
 
 // drop takes a call out of the queue and tells it why; nil gives it a place.
 func (p *Pool) drop(w *waiting, why error) {
-	w.lane.remove(w)
+	p.queue[w.priority].remove(w)
+	w.queued = false
 	p.queued--
 	w.told <- why
 }
 
-// overloaded says that the queue has not been empty for a whole interval.
+// overloaded says that the queue has not been empty for a whole interval, or
+// was not lately.
 func (p *Pool) overloaded(now time.Time) bool {
-	return p.queued > 0 && now.Sub(p.since) >= shedInterval
+	return now.Before(p.until) || p.queued > 0 && now.Sub(p.since) >= shedInterval
 }
 
 // shedStale refuses what has waited for too long under overload.
@@ -241,32 +262,46 @@ func (p *Pool) shedStale(now time.Time) {
 	for i := range p.queue {
 		for w := p.queue[i].oldest; w != nil && now.Sub(w.came) > shedTarget; w = p.queue[i].oldest {
 			p.drop(w, ErrShed)
+			p.until = now.Add(shedInterval)
 		}
 	}
+}
+
+// admit says whether a call of that priority, with every place taken, may wait
+// for one, and who gives way to it, if anybody must.
+func (p *Pool) admit(priority Priority, now time.Time) (displaced *waiting, err error) {
+	if !p.cfg.Shed {
+		return nil, ErrFull
+	}
+	p.shedStale(now)
+	room, err := queuePerPlace*p.cfg.Places, ErrFull
+	if p.overloaded(now) {
+		room, err = min(room, max(1, p.pace)), ErrShed
+	}
+	if p.queued < room || priority == Middle && p.queue[Middle].n < p.share {
+		return nil, nil
+	}
+	if err == ErrShed {
+		p.until = now.Add(shedInterval)
+	}
+	for i := range priority {
+		l := &p.queue[i]
+		if l.oldest != nil && (i != Middle || l.n > p.share) {
+			return l.oldest, nil
+		}
+	}
+	return nil, err
 }
 
 // next is the call that gets the next free place; nil: none waits.
-func (p *Pool) next(now time.Time) *waiting {
-	newestFirst := p.overloaded(now)
+func (p *Pool) next() *waiting {
+	if p.busy[Middle] < p.share && p.queue[Middle].oldest != nil {
+		return p.queue[Middle].oldest
+	}
 	for i := len(p.queue) - 1; i >= 0; i-- {
-		if l := &p.queue[i]; l.oldest != nil {
-			if newestFirst {
-				return l.newest
-			}
-			return l.oldest
+		if w := p.queue[i].oldest; w != nil {
+			return w
 		}
 	}
 	return nil
-}
-
-// displace makes room for a call of that priority by shedding one of a lower
-// one, the oldest of the lowest.
-func (p *Pool) displace(priority Priority) bool {
-	for i := range priority {
-		if w := p.queue[i].oldest; w != nil {
-			p.drop(w, ErrShed)
-			return true
-		}
-	}
-	return false
 }

@@ -57,7 +57,7 @@ func TestWithoutSheddingAFullPoolRefusesAtOnce(t *testing.T) {
 	if err := p.Enter(t.Context(), High); !errors.Is(err, ErrFull) {
 		t.Errorf("%v, want %v", err, ErrFull)
 	}
-	p.Leave()
+	p.Leave(High)
 	if err := p.Enter(t.Context(), Low); err != nil {
 		t.Error(err)
 	}
@@ -70,7 +70,7 @@ func TestAPoolWithoutPlacesBoundsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p.Leave()
+	p.Leave(High)
 	if p.Busy() != 0 {
 		t.Errorf("%d busy", p.Busy())
 	}
@@ -87,44 +87,105 @@ func TestABurstIsServedInOrderAndByPriority(t *testing.T) {
 		e.enter("read 2", Middle)
 		e.enter("order 2", High)
 		for range 4 {
-			e.p.Leave()
+			e.p.Leave(High)
 			synctest.Wait()
 		}
 		e.want(t, "order 1", "order 2", "read 1", "read 2")
 	})
 }
 
-func TestUnderOverloadTheNewestGoesFirstAndTheStaleGo(t *testing.T) {
+func TestUnderOverloadNoMoreWaitThanAreServedInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &entries{p: NewPool(PoolConfig{Places: 4, Shed: true})}
-		for i := range 4 {
-			e.enter(fmt.Sprint(i), High)
+		e := &entries{p: NewPool(PoolConfig{Places: 2, Shed: true})}
+		for _, name := range []string{"0", "1", "2", "3"} {
+			e.enter(name, High)
 		}
-		e.want(t, "0", "1", "2", "3")
-		e.enter("first", High)
-		for range 9 { // the queue never empties
-			time.Sleep(shedTarget / 2)
-			e.enter("x", High)
-			e.p.Leave()
+		e.want(t, "0", "1")
+		for i := range 20 { // two are served in half the target, and the queue never empties
+			time.Sleep(shedTarget / 4)
+			e.p.Leave(High)
+			e.enter(fmt.Sprint(i+4), High)
+			e.want(t, fmt.Sprint(i+2))
+		}
+		e.enter("too many", High)
+		e.want(t, "too many shed")
+		e.p.Leave(High)
+		e.enter("in time", High)
+		e.p.Leave(High)
+		e.want(t, "22", "23")
+		time.Sleep(shedTarget + 1)
+		e.enter("after a stall", High)
+		e.want(t, "in time shed")
+		e.p.Leave(High)
+		e.want(t, "after a stall")
+		time.Sleep(shedInterval) // nobody was refused: all is well again
+		for _, name := range []string{"a", "b", "c", "d", "e"} {
+			e.enter(name, High)
+		}
+		e.want(t, "e full")
+		for range 6 {
+			e.p.Leave(High)
 			synctest.Wait()
 		}
-		e.want(t, "first", "x", "x", "x", "x", "x", "x", "x", "x")
-		time.Sleep(shedTarget / 2)
-		e.enter("old", High)
-		time.Sleep(shedTarget / 2)
-		e.enter("new", High)
-		e.p.Leave()
-		e.want(t, "new")
-		time.Sleep(time.Nanosecond)
-		e.enter("newer", High)
-		e.want(t, "x shed")
-		e.p.Leave()
-		e.want(t, "newer")
-		time.Sleep(shedTarget)
-		e.p.Leave()
-		e.want(t, "old shed")
-		e.enter("later", High) // the queue was empty: all is well again
-		e.want(t, "later")
+		e.want(t, "a", "b", "c", "d")
+	})
+}
+
+func TestAHangingPoolLetsOneWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &entries{p: NewPool(PoolConfig{Places: 1, Shed: true})}
+		e.enter("hangs", High)
+		e.enter("a", High)
+		time.Sleep(shedInterval / 2)
+		e.enter("b", High)
+		time.Sleep(shedInterval / 2)
+		e.want(t, "hangs", "a shed")
+		e.enter("c", High)
+		e.enter("d", High)
+		e.want(t, "b shed", "d shed")
+		e.p.Leave(High)
+		e.p.Leave(High)
+		e.want(t, "c")
+	})
+}
+
+// Else nobody could look at an order for as long as there are too many of them.
+func TestReadsKeepAShareOfThePlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &entries{p: NewPool(PoolConfig{Places: 2 * placesPerShare, Shed: true})}
+		for range 2 * placesPerShare {
+			e.enter("order", High)
+		}
+		e.told = nil
+		for i := range 6 {
+			e.enter(fmt.Sprint("read ", i), Middle)
+			e.enter(fmt.Sprint("order ", i), High)
+		}
+		for range 4 {
+			e.p.Leave(High)
+			synctest.Wait()
+		}
+		e.want(t, "read 0", "read 1", "order 0", "order 1") // the share is taken
+		e.p.Leave(Middle)
+		e.want(t, "read 2")
+		for e.p.Waiting() < queuePerPlace*2*placesPerShare {
+			e.enter("order", High)
+		}
+		e.enter("an order", High) // three reads wait, two of them within their share
+		e.want(t, "read 3 shed")
+		e.enter("another order", High)
+		e.enter("a read", Middle)
+		e.want(t, "another order full", "a read full")
+		e.p.Leave(High)
+		e.want(t, "order 2")
+		e.p.Leave(Middle)
+		e.want(t, "read 4")
+		e.enter("a read", Middle)
+		e.want(t)
+		for e.p.Busy() > 0 {
+			e.p.Leave(High)
+			synctest.Wait()
+		}
 	})
 }
 
@@ -153,9 +214,9 @@ func TestTheUrgentDisplaceTheRest(t *testing.T) {
 		e.enter("another read", Middle)
 		e.enter("another order", High)
 		e.want(t, "a", "batch shed", "another read full", "read shed")
-		e.p.Leave()
+		e.p.Leave(High)
 		e.want(t, "order")
-		e.p.Leave()
+		e.p.Leave(High)
 		e.want(t, "another order")
 	})
 }
@@ -171,7 +232,7 @@ func TestACallerWhoGivesUpFreesItsTurn(t *testing.T) {
 		if err := p.Enter(ctx, High); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v, want the deadline", err)
 		}
-		p.Leave()
+		p.Leave(High)
 		if p.Busy() != 0 || p.Waiting() != 0 {
 			t.Errorf("%d busy, %d wait", p.Busy(), p.Waiting())
 		}
@@ -184,13 +245,13 @@ func TestRefusesIsWhatEnterWouldSay(t *testing.T) {
 			name                string
 			cfg                 PoolConfig
 			busy, middle        int // calls that hold a place, reads that wait
-			low, reads, ordered bool
+			low, reads, ordered error
 		}{
-			{"no bound", PoolConfig{}, 9, 0, false, false, false},
-			{"a free place", PoolConfig{Places: 2, Shed: true}, 1, 0, false, false, false},
-			{"a place to wait", PoolConfig{Places: 1, Shed: true}, 1, 1, false, false, false},
-			{"nobody waits", PoolConfig{Places: 1}, 1, 0, true, true, true},
-			{"full of reads, which give way to orders", PoolConfig{Places: 1, Shed: true}, 1, 2, true, true, false},
+			{"no bound", PoolConfig{}, 9, 0, nil, nil, nil},
+			{"a free place", PoolConfig{Places: 2, Shed: true}, 1, 0, nil, nil, nil},
+			{"a place to wait", PoolConfig{Places: 1, Shed: true}, 1, 1, nil, nil, nil},
+			{"nobody waits", PoolConfig{Places: 1}, 1, 0, ErrFull, ErrFull, ErrFull},
+			{"full of reads, which give way to orders", PoolConfig{Places: 1, Shed: true}, 1, 2, ErrFull, ErrFull, nil},
 		} {
 			e := entries{p: NewPool(row.cfg)}
 			for range row.busy {
@@ -199,13 +260,13 @@ func TestRefusesIsWhatEnterWouldSay(t *testing.T) {
 			for range row.middle {
 				e.enter("read", Middle)
 			}
-			for priority, want := range []bool{row.low, row.reads, row.ordered} {
+			for priority, want := range []error{row.low, row.reads, row.ordered} {
 				if got := e.p.Refuses(Priority(priority)); got != want {
-					t.Errorf("%s: priority %d refused: %t, want %t", row.name, priority, got, want)
+					t.Errorf("%s: priority %d %v, want %v", row.name, priority, got, want)
 				}
 			}
 			for range row.busy + row.middle {
-				e.p.Leave()
+				e.p.Leave(High)
 				synctest.Wait()
 			}
 			e.all.Wait()
@@ -222,7 +283,8 @@ func TestPlacesAreNeverLostNorMade(t *testing.T) {
 		all.Go(func() {
 			for n := range 500 {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(n%5)*50*time.Microsecond)
-				if p.Enter(ctx, Priority((i+n)%int(priorities))) == nil {
+				priority := Priority((i + n) % int(priorities))
+				if p.Enter(ctx, priority) == nil {
 					mu.Lock()
 					if inside++; inside > 3 {
 						t.Errorf("%d inside", inside)
@@ -231,7 +293,7 @@ func TestPlacesAreNeverLostNorMade(t *testing.T) {
 					mu.Lock()
 					inside--
 					mu.Unlock()
-					p.Leave()
+					p.Leave(priority)
 				}
 				cancel()
 			}
@@ -249,7 +311,7 @@ func BenchmarkPool(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			if p.Enter(context.Background(), High) == nil {
-				p.Leave()
+				p.Leave(High)
 			}
 		}
 	})

@@ -180,8 +180,8 @@ func (g *gateway) forwardTo(u *upstream) http.Handler {
 		// What has no chance is refused before a signature is checked, the
 		// cache is asked or a body is read. Knowing the caller could only
 		// lower its urgency.
-		if u.pool.Refuses(urgency(r, pki.Caller{})) {
-			g.explain(w, r, u, resilience.ErrFull)
+		if err := u.pool.Refuses(urgency(r, pki.Caller{})); err != nil {
+			g.explain(w, r, u, err)
 			return
 		}
 		caller, no := g.authenticate(w, r)

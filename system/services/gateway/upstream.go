@@ -145,7 +145,7 @@ func (u *upstream) do(ctx context.Context, c call) (answer, error) {
 	if err := u.pool.Enter(ctx, c.urgent); err != nil {
 		return answer{}, err
 	}
-	defer u.pool.Leave()
+	defer u.pool.Leave(c.urgent)
 	var a answer
 	err := u.retry.Do(ctx, c.mayRepeat, func(ctx context.Context) error {
 		return u.breaker.Do(ctx, func(ctx context.Context) error {
