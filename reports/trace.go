@@ -12,6 +12,8 @@ type Traces struct {
 	Interrupted   uint64            `json:"interrupted"`    // spans whose process was gone before they ended
 	Late          uint64            `json:"late"`           // spans of trees that had been found complete
 	Unfollowed    uint64            `json:"unfollowed"`     // spans of trees for which there was no room
+	Rejected      uint64            `json:"rejected"`       // spans without an id, which were not judged
+	Unreadable    uint64            `json:"unreadable"`     // export requests that were not understood to their end
 	Hops          []TraceHop        `json:"hops"`           // from the request to the order's end, in that order
 	Slowest       []SlowOrder       `json:"slowest"`        // of the complete, the slowest first
 	Incomplete    []IncompleteTrace `json:"incomplete"`     // at most 20

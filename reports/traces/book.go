@@ -1,7 +1,7 @@
 // Package traces judges the traces of a run. Give a Book the spans as they
 // arrive, with Take, and then every order of the books, with Order; Close
 // says how many orders have a whole tree, where their time went and which
-// were the slowest.
+// were the slowest. What arrives is kept, and read once somebody asks.
 //
 // The invariant: a tree is whole only if it was seen to be. Its root is the
 // request at the gateway, the parent of every other span is in it, and it has
@@ -51,6 +51,7 @@ type Options struct {
 // goroutine.
 type Book struct {
 	opts Options
+	kept backlog
 
 	mu       sync.Mutex
 	scanner  otlp.Scanner
@@ -77,6 +78,7 @@ func NewBook(opts Options) *Book {
 	}
 	return &Book{
 		opts:    opts,
+		kept:    backlog{most: mostKept},
 		words:   newWords(),
 		open:    map[otlp.TraceID]*tree{},
 		whole:   map[otlp.TraceID]orderID{},
@@ -87,21 +89,34 @@ func NewBook(opts Options) *Book {
 	}
 }
 
-// Take reads an export request; it is the Take of an otlp.Receiver.
-func (b *Book) Take(request []byte) (rejected int, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := b.opts.Now()
-	rejected, err = b.scanner.Scan(request, func(r *otlp.Resource, s *otlp.Span) error {
-		b.verdict.Spans++
-		b.take(r, s, now)
-		return nil
-	})
-	if now.Sub(b.swept) >= sweepEvery {
-		b.swept = now
-		b.sweep(now)
+// Take keeps a copy of an export request. It reads the oldest, if there are too
+// many.
+func (b *Book) Take(request []byte) {
+	if tooMany := b.kept.keep(request, b.opts.Now()); len(tooMany) > 0 {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.read(tooMany)
 	}
-	return rejected, err
+}
+
+// read files the spans of requests, as of when they came.
+func (b *Book) read(requests []arrival) {
+	for i, r := range requests {
+		rejected, err := b.scanner.Scan(r.request, func(from *otlp.Resource, s *otlp.Span) error {
+			b.verdict.Spans++
+			b.take(from, s, r.at)
+			return nil
+		})
+		b.verdict.Rejected += uint64(rejected)
+		if err != nil {
+			b.verdict.Unreadable++
+		}
+		if r.at.Sub(b.swept) >= sweepEvery {
+			b.swept = r.at
+			b.sweep(r.at)
+		}
+		requests[i] = arrival{} // it may be the last that holds the bytes
+	}
 }
 
 // take files one span.
@@ -198,6 +213,7 @@ func (b *Book) account(id otlp.TraceID, t *tree, status string) {
 func (b *Book) Order(id, status string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.read(b.kept.empty())
 	b.index()
 	key, ok := parseOrderID([]byte(id))
 	trace, traced := b.byOrder[key]
@@ -259,6 +275,7 @@ func (b *Book) index() {
 func (b *Book) Waiting() (waiting int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.read(b.kept.empty())
 	for _, t := range b.open {
 		if !t.replay && t.order != (orderID{}) && len(t.gaps(t.status, b.opts.Inline)) > 0 {
 			waiting++
@@ -271,6 +288,7 @@ func (b *Book) Waiting() (waiting int) {
 func (b *Book) Close() *reports.Traces {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.read(b.kept.empty())
 	v := b.verdict
 	v.Sample = b.opts.Sample
 	v.Unfollowed = b.unfollow

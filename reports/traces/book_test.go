@@ -112,8 +112,10 @@ func element(trace otlp.TraceID, orderID string, f fact, attributes ...string) [
 
 func take(t testing.TB, b *Book, request []byte) {
 	t.Helper()
-	if rejected, err := b.Take(request); err != nil || rejected != 0 {
-		t.Fatalf("%d rejected, %v", rejected, err)
+	b.Take(request)
+	b.read(b.kept.empty())
+	if v := b.verdict; v.Rejected != 0 || v.Unreadable != 0 {
+		t.Fatalf("%d rejected, %d unreadable", v.Rejected, v.Unreadable)
 	}
 }
 
@@ -321,6 +323,46 @@ func TestRequestsWithoutAnOrderAreForgotten(t *testing.T) {
 	take(t, b, export(traceOf(2), "", confirmed()[0]))
 	if len(b.open) != 1 {
 		t.Errorf("%d open", len(b.open))
+	}
+}
+
+func TestWhatArrivesIsReadOnceSomebodyAsks(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	b := NewBook(Options{Sample: 1, Now: func() time.Time { return now }})
+	var request []byte
+	for _, f := range confirmed() {
+		request = export(traceOf(1), order, f)
+		b.Take(request)
+		clear(request) // it was the caller's
+	}
+	nameless := export(otlp.TraceID{}, order, confirmed()[0])
+	b.Take(nameless)
+	b.Take(nameless[:len(nameless)-1])
+	now = now.Add(quiet)
+	if b.verdict.Spans != 0 {
+		t.Errorf("%d spans were read before anybody asked", b.verdict.Spans)
+	}
+	b.Order(order, "CONFIRMED")
+	if v := b.Close(); v.Complete != 1 || v.Rejected == 0 || v.Unreadable != 1 {
+		t.Errorf("%d complete, %d rejected, %d unreadable", v.Complete, v.Rejected, v.Unreadable)
+	}
+}
+
+func TestTheOldestIsReadWhereThereIsNoRoom(t *testing.T) {
+	b := NewBook(Options{Sample: 1})
+	request := export(traceOf(1), order, confirmed()[0])
+	b.kept.most = 10 * len(request)
+	for n := range 25 {
+		b.Take(export(traceOf(n+1), order, confirmed()[0]))
+	}
+	if b.verdict.Spans != 15 || len(b.kept.requests) != 10 || b.kept.size != b.kept.most {
+		t.Errorf("%d spans read, %d requests of %d bytes kept", b.verdict.Spans, len(b.kept.requests), b.kept.size)
+	}
+	if b.open[traceOf(15)] == nil || b.open[traceOf(16)] != nil {
+		t.Error("not the oldest were read")
+	}
+	if b.Waiting(); b.verdict.Spans != 25 || b.kept.size != 0 {
+		t.Errorf("%d spans read in the end, %d bytes kept", b.verdict.Spans, b.kept.size)
 	}
 }
 

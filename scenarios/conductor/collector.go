@@ -67,12 +67,16 @@ func Collect(ctx context.Context, cfg *system.Config, book *traces.Book, endpoin
 	}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	c.stop = stop
-	go func() { c.served <- otlp.Receiver{Take: c.take}.Serve(serving, l) }()
+	go func() {
+		c.served <- otlp.Receiver{Take: func(request []byte) (int, error) { c.take(request); return 0, nil }}.Serve(serving, l)
+	}()
 	cfg.Tracing.Endpoint = "http://" + l.Addr().String()
 	return c, nil
 }
 
-func (c *Collector) take(request []byte) (rejected int, err error) {
+// take is given the spans of our own services, so that nobody needs to be told
+// what is wrong with them: the book says it in the end.
+func (c *Collector) take(request []byte) {
 	if c.forward != nil {
 		c.forward.Send(request)
 	}
@@ -80,9 +84,8 @@ func (c *Collector) take(request []byte) (rejected int, err error) {
 		f.Send(request)
 	}
 	if c.book != nil {
-		return c.book.Take(request)
+		c.book.Take(request)
 	}
-	return 0, nil
 }
 
 // Recover takes what processes that are gone have left.
@@ -91,8 +94,8 @@ func (c *Collector) Recover(cfg system.Config) error {
 		return nil
 	}
 	return spool.Recover(cfg.SpoolDir(), func(head, spans []byte) error {
-		_, err := c.take(append(head, spans...))
-		return err
+		c.take(append(head, spans...))
+		return nil
 	})
 }
 
@@ -197,6 +200,9 @@ func (r *run) traced() *reports.Traces {
 	found := r.traces.Close()
 	if err := errors.Join(r.traces.WaysErr(), r.ways.close()); err != nil {
 		r.trouble("%s: %v", waysName, err)
+	}
+	if found.Rejected+found.Unreadable > 0 {
+		r.trouble("traces: %d spans without an id, %d export requests that were not understood", found.Rejected, found.Unreadable)
 	}
 	if found.Orders > 0 && found.CompleteShare < completeTraces {
 		r.torn = fmt.Sprintf("the trace of %d of %d orders is not whole: traces.incomplete in result.json has the first of them",
