@@ -86,7 +86,7 @@ func element(trace otlp.TraceID, orderID string, f fact, attributes ...string) [
 	if f.parent != 0 {
 		parent = otlp.SpanID{f.parent}
 	}
-	span := otlp.AppendStart(nil, own, otlp.SpanID{f.id}, parent, f.name, f.kind, nanos(f.from))
+	span := otlp.AppendName(otlp.AppendStart(nil, own, otlp.SpanID{f.id}, parent, nanos(f.from)), f.name, f.kind)
 	if f.group != "" {
 		span = otlp.AppendText(span, otlp.OfSpan, "messaging.consumer.group.name", f.group)
 		span = otlp.AppendText(span, otlp.OfSpan, telemetry.AttrEvent, f.event)

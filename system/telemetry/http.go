@@ -26,19 +26,22 @@ type httpSpan struct {
 	tracer  *Tracer
 	context spanContext
 	buf     *[]byte // nil: it is not sampled
+	sort    spool.Template
 	slot    int
 }
 
-// begin begins a span of an exchange; attributes are appended to it.
-func (t *Tracer) begin(name string, kind otlp.Kind, parent spanContext, attributes func([]byte) []byte) *httpSpan {
+// begin begins a span of an exchange; own is an attribute that it has beside the
+// common ones.
+func (t *Tracer) begin(parent spanContext, c common, own func([]byte) []byte) *httpSpan {
 	s := &httpSpan{tracer: t, context: child(parent, t.sample)}
 	if !s.context.sampled {
 		return s
 	}
 	s.buf = scratch.Get().(*[]byte)
 	start := nanos(time.Now())
-	*s.buf = attributes(otlp.AppendStart((*s.buf)[:0], s.context.trace, s.context.id, parent.id, name, kind, start))
-	s.slot = t.box.Begin(start, *s.buf)
+	b := otlp.AppendStart((*s.buf)[:0], s.context.trace, s.context.id, parent.id, start)
+	*s.buf = own(append(b, c.inline...))
+	s.sort, s.slot = c.template, t.box.Begin(start, c.template, *s.buf)
 	return s
 }
 
@@ -70,15 +73,52 @@ func (s *httpSpan) end(code int, failed bool, err error) {
 	}
 	stop := nanos(time.Now())
 	b = otlp.AppendEnd(b, stop, status, message)
-	s.tracer.box.Finish(stop, nil, spool.Begun{Slot: s.slot, Span: b})
+	s.tracer.box.Finish(stop, nil, spool.Begun{Slot: s.slot, Template: s.sort, Span: b})
 	*s.buf = b
 	scratch.Put(s.buf)
 	s.buf = nil
 }
 
-// serve begins the span of a request that a route answers; route is a method
-// and a path pattern. The request it returns carries the span.
-func (t *Tracer) serve(r *http.Request, route string, believe func(*http.Request) bool) (*http.Request, *httpSpan) {
+// route is what the spans of the requests that it answers have in common.
+type route struct {
+	name, method, pattern string
+	plain, secure         common // of its own method
+}
+
+// route describes a route by its name, a method and a path pattern.
+func (t *Tracer) route(name string) *route {
+	if t == nil {
+		return nil
+	}
+	rt := &route{name: name}
+	rt.method, rt.pattern, _ = strings.Cut(name, " ")
+	rt.plain = t.makeCommon(name, otlp.Server, rt.attributes(rt.method, false))
+	rt.secure = t.makeCommon(name, otlp.Server, rt.attributes(rt.method, true))
+	return rt
+}
+
+func (rt *route) attributes(method string, secure bool) func([]byte) []byte {
+	return func(b []byte) []byte {
+		b = withText(b, semconv.HTTPRequestMethodKey, method)
+		b = withText(b, semconv.HTTPRouteKey, rt.pattern)
+		return withText(b, semconv.URLSchemeKey, scheme(secure))
+	}
+}
+
+// common is what the span of r has in common with others.
+func (rt *route) common(r *http.Request) common {
+	switch m, secure := method(r.Method), r.TLS != nil; {
+	case m != rt.method: // a HEAD that a GET answers
+		return common{inline: rt.attributes(m, secure)(otlp.AppendName(nil, rt.name, otlp.Server))}
+	case secure:
+		return rt.secure
+	}
+	return rt.plain
+}
+
+// serve begins the span of a request that a route answers. The request it
+// returns carries the span.
+func (t *Tracer) serve(r *http.Request, rt *route, believe func(*http.Request) bool) (*http.Request, *httpSpan) {
 	if t == nil {
 		return r, nil
 	}
@@ -86,13 +126,7 @@ func (t *Tracer) serve(r *http.Request, route string, believe func(*http.Request
 	if claim := r.Header[TraceparentField]; len(claim) == 1 && (believe == nil || believe(r)) {
 		parent = parseTraceparent(claim[0])
 	}
-	span := t.begin(route, otlp.Server, parent, func(b []byte) []byte {
-		_, pattern, _ := strings.Cut(route, " ")
-		b = withText(b, semconv.HTTPRequestMethodKey, method(r.Method))
-		b = withText(b, semconv.HTTPRouteKey, pattern)
-		b = withText(b, semconv.URLPathKey, r.URL.Path)
-		return withText(b, semconv.URLSchemeKey, scheme(r.TLS != nil))
-	})
+	span := t.begin(parent, rt.common(r), func(b []byte) []byte { return withText(b, semconv.URLPathKey, r.URL.Path) })
 	span.Context = r.Context()
 	return r.WithContext(span), span
 }
@@ -144,36 +178,41 @@ type transport struct {
 	last   atomic.Pointer[aim] // of many requests in a row there is but one
 }
 
-// aim is what the spans of requests to one URL say of it, encoded.
+// aim is what the spans of like requests to one URL say of it.
 type aim struct {
-	url        url.URL
-	attributes []byte
+	method string
+	url    url.URL
+	common common
+	full   []byte // url.full
 }
 
-// aimed is the aim of a request to u.
-func (t *transport) aimed(u *url.URL) []byte {
-	if last := t.last.Load(); last != nil && last.url == *u {
-		return last.attributes
+// aimed is the aim of r.
+func (t *transport) aimed(r *http.Request) *aim {
+	m, u := method(r.Method), r.URL
+	if last := t.last.Load(); last != nil && last.method == m && last.url == *u {
+		return last
 	}
-	host, port, err := net.SplitHostPort(u.Host)
-	if err != nil {
-		host = u.Host
-	}
-	b := withText(nil, semconv.ServerAddressKey, host)
-	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
-		b = withInt(b, semconv.ServerPortKey, int64(n))
-	}
-	b = withText(b, semconv.URLFullKey, u.String())
-	t.last.Store(&aim{*u, b})
-	return b
+	a := &aim{method: m, url: *u, full: withText(nil, semconv.URLFullKey, u.String())}
+	a.common = t.tracer.common(sort{kind: otlp.Client, of: m, to: u.Host}, m, func(b []byte) []byte {
+		b = withText(b, semconv.HTTPRequestMethodKey, m)
+		host, port, err := net.SplitHostPort(u.Host)
+		if err != nil {
+			host = u.Host
+		}
+		b = withText(b, semconv.ServerAddressKey, host)
+		if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+			b = withInt(b, semconv.ServerPortKey, int64(n))
+		}
+		return b
+	})
+	t.last.Store(a)
+	return a
 }
 
 // RoundTrip ends the span with the header of the answer.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	span := t.tracer.begin(method(r.Method), otlp.Client, around(r.Context()), func(b []byte) []byte {
-		b = withText(b, semconv.HTTPRequestMethodKey, method(r.Method))
-		return append(b, t.aimed(r.URL)...)
-	})
+	a := t.aimed(r)
+	span := t.tracer.begin(around(r.Context()), a.common, func(b []byte) []byte { return append(b, a.full...) })
 	if slot := r.Header[TraceparentField]; len(slot) == 1 && slot[0] == "" {
 		slot[0] = span.context.String()
 	} else {

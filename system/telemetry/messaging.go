@@ -47,10 +47,11 @@ func (t *Tracer) Send(_ context.Context, topic string, origins []string) (end fu
 	}
 	buf := scratch.Get().(*[]byte)
 	start := nanos(time.Now())
-	b := otlp.AppendStart((*buf)[:0], own.trace, own.id, parent.id, "send "+topic, otlp.Producer, start)
-	b = messaging(b, "send", topic)
+	c := t.common(sort{kind: otlp.Producer, to: topic}, "send "+topic, func(b []byte) []byte { return messaging(b, "send", topic) })
+	b := otlp.AppendStart((*buf)[:0], own.trace, own.id, parent.id, start)
+	b = append(b, c.inline...)
 	b = withInt(b, semconv.MessagingBatchMessageCountKey, int64(len(origins)))
-	slot := t.box.Begin(start, b)
+	slot := t.box.Begin(start, c.template, b)
 	for _, l := range links {
 		b = otlp.AppendLink(b, l)
 	}
@@ -58,7 +59,7 @@ func (t *Tracer) Send(_ context.Context, topic string, origins []string) (end fu
 		stop := nanos(time.Now())
 		status, message := failure(err)
 		b = otlp.AppendEnd(b, stop, status, message)
-		t.box.Finish(stop, nil, spool.Begun{Slot: slot, Span: b})
+		t.box.Finish(stop, nil, spool.Begun{Slot: slot, Template: c.template, Span: b})
 		*buf = b
 		scratch.Put(buf)
 	}
@@ -70,22 +71,25 @@ type Process struct {
 	tracer *Tracer
 	group  string
 	start  uint64
-	topic  string // of common
+	last   sort // of common
+	common common
 	*bench
 }
 
 // bench is the memory that the work on a batch takes; batches share it.
 type bench struct {
-	buf    []byte
-	spans  []begun
-	ended  []spool.Begun
-	common []byte // what the spans of one topic have in common
+	buf   []byte
+	spans []begun
+	ended []spool.Begun
 }
 
 var benches = sync.Pool{New: func() any { return &bench{} }}
 
-// begun is a span of a batch: its part of the buffer, and its slot.
-type begun struct{ from, to, slot int }
+// begun is a span of a batch: its part of the buffer, its slot and its template.
+type begun struct {
+	from, to, slot int
+	template       spool.Template
+}
 
 // Process begins the work of a group on a batch.
 func (t *Tracer) Process(group string) *Process {
@@ -117,21 +121,22 @@ func (p *Process) Take(d Delivery) (traceparent string) {
 	if !own.sampled {
 		return own.String()
 	}
-	if p.topic != d.Topic {
-		p.topic = d.Topic
-		p.common = withText(p.common[:0], semconv.MessagingConsumerGroupNameKey, p.group)
-		p.common = messaging(p.common, "process", d.Topic)
+	if of := (sort{otlp.Consumer, p.group, d.Topic, d.Event, d.Partition}); p.last != of {
+		p.last = of
+		p.common = p.tracer.common(of, "process "+d.Topic, func(b []byte) []byte {
+			b = withText(b, AttrEvent, d.Event)
+			b = withText(b, semconv.MessagingConsumerGroupNameKey, p.group)
+			b = messaging(b, "process", d.Topic)
+			return withText(b, semconv.MessagingDestinationPartitionIDKey, strconv.Itoa(d.Partition))
+		})
 	}
-	b := p.buf
-	from := len(b)
-	b = otlp.AppendStart(b, own.trace, own.id, parent.id, "process "+d.Topic, otlp.Consumer, p.start)
+	from := len(p.buf)
+	b := otlp.AppendStart(p.buf, own.trace, own.id, parent.id, p.start)
+	b = append(b, p.common.inline...)
 	b = withText(b, AttrOrder, d.OrderID)
-	b = withText(b, AttrEvent, d.Event)
-	b = append(b, p.common...)
-	b = withText(b, semconv.MessagingDestinationPartitionIDKey, strconv.Itoa(d.Partition))
 	b = withInt(b, semconv.MessagingKafkaOffsetKey, d.Offset)
 	p.buf = b
-	p.spans = append(p.spans, begun{from, len(b), p.tracer.box.Begin(p.start, b[from:])})
+	p.spans = append(p.spans, begun{from, len(b), p.tracer.box.Begin(p.start, p.common.template, b[from:]), p.common.template})
 	return own.String()
 }
 
@@ -143,7 +148,7 @@ func (p *Process) End(err error) {
 	stop := nanos(time.Now())
 	status, message := failure(err)
 	for _, s := range p.spans {
-		p.ended = append(p.ended, spool.Begun{Slot: s.slot, Span: p.buf[s.from:s.to]})
+		p.ended = append(p.ended, spool.Begun{Slot: s.slot, Template: s.template, Span: p.buf[s.from:s.to]})
 	}
 	p.tracer.box.Finish(stop, otlp.AppendEnd(nil, stop, status, message), p.ended...)
 	p.buf, p.spans, p.ended = p.buf[:0], p.spans[:0], p.ended[:0]

@@ -74,10 +74,11 @@ func (m *Requests) Route(name string, h http.Handler) http.Handler {
 		known.Store(code, s)
 		return s
 	}
+	spans := m.tracer.route(name)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		seen := &statusWriter{ResponseWriter: w}
-		r, span := m.tracer.serve(r, name, m.believe)
+		r, span := m.tracer.serve(r, spans, m.believe)
 		m.inFlight.Inc()
 		defer func() {
 			m.inFlight.Dec()

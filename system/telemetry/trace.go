@@ -59,11 +59,57 @@ func (t Tracing) Validate() error {
 //
 // It is not the SDK of OpenTelemetry: that takes 4 us and eleven allocations
 // for a span, which is more than all of tracing may cost. Here a span is
-// encoded as it begins, into the spool, and its end is appended to that.
+// encoded as it begins, into the spool, and its end is appended to that. What
+// spans have in common is encoded once.
 type Tracer struct {
 	sample   float64
 	box      *spool.Spool
 	exporter *exporter
+
+	mu    sync.Mutex
+	sorts map[sort]common
+}
+
+// sort is what spans must agree in to have all of their common part in common.
+type sort struct {
+	kind      otlp.Kind
+	of        string // group of a consumer, method of a client
+	to        string // topic, or host
+	event     string // of a consumer
+	partition int    // of a consumer
+}
+
+// common is what spans of one sort have in common.
+type common struct {
+	template spool.Template
+	inline   []byte // instead, where there is no room for a template
+}
+
+// mostSorts bounds the sorts that are remembered: hosts and events are for
+// others to name.
+const mostSorts = 4096
+
+// common finds what spans of a sort have in common, or makes it.
+func (t *Tracer) common(of sort, name string, attributes func([]byte) []byte) common {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c, known := t.sorts[of]
+	if !known {
+		c = t.makeCommon(name, of.kind, attributes)
+		if len(t.sorts) < mostSorts {
+			t.sorts[of] = c
+		}
+	}
+	return c
+}
+
+// makeCommon makes what spans of a sort have in common, to be made once.
+func (t *Tracer) makeCommon(name string, kind otlp.Kind, attributes func([]byte) []byte) common {
+	b := attributes(otlp.AppendName(nil, name, kind))
+	if template, ok := t.box.Template(b); ok {
+		return common{template: template}
+	}
+	return common{inline: b}
 }
 
 // StartTracer makes the tracer of a replica and sends its spans until it is
@@ -85,7 +131,7 @@ func StartTracer(cfg Tracing, component, replica string, reg prometheus.Register
 	if err != nil {
 		return nil, err
 	}
-	return &Tracer{sample: cfg.Sample, box: box, exporter: startExporter(cfg, box, reg, log)}, nil
+	return &Tracer{sample: cfg.Sample, box: box, exporter: startExporter(cfg, box, reg, log), sorts: map[sort]common{}}, nil
 }
 
 // flushWithin bounds the last export of a process.

@@ -5,16 +5,21 @@ import "google.golang.org/protobuf/encoding/protowire"
 // A message grows by appending its fields, so what is known of a span when it
 // starts is already a span, and what its end adds is appended behind it.
 
-// AppendStart appends what is known of a span when it starts.
-func AppendStart(b []byte, trace TraceID, id, parent SpanID, name string, kind Kind, start uint64) []byte {
+// AppendStart appends what is a span's own of what is known when it starts.
+func AppendStart(b []byte, trace TraceID, id, parent SpanID, start uint64) []byte {
 	b = appendBytes(b, 1, trace[:])
 	b = appendBytes(b, 2, id[:])
 	if parent != (SpanID{}) {
 		b = appendBytes(b, 4, parent[:])
 	}
-	b = appendBytes(b, 5, name)
-	b = append(b, 6<<3|byte(protowire.VarintType), byte(kind), 7<<3|byte(protowire.Fixed64Type))
+	b = append(b, 7<<3|byte(protowire.Fixed64Type))
 	return protowire.AppendFixed64(b, start)
+}
+
+// AppendName appends what spans share with others of their kind.
+func AppendName(b []byte, name string, kind Kind) []byte {
+	b = appendBytes(b, 5, name)
+	return append(b, 6<<3|byte(protowire.VarintType), byte(kind))
 }
 
 // AppendEnd appends what is known of a span when it has ended.

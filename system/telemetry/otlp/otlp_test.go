@@ -206,14 +206,14 @@ func FuzzScan(f *testing.F) {
 // What is appended is what the generated code reads.
 func TestAppendedRequestIsOTLP(t *testing.T) {
 	trace, id, up := TraceID{1, 2}, SpanID{3}, SpanID{4}
-	span := AppendStart(nil, trace, id, up, "process orders-topic", Consumer, 1000)
+	span := AppendName(AppendStart(nil, trace, id, up, 1000), "process orders-topic", Consumer)
 	span = AppendText(span, OfSpan, "group", "inventory-group")
 	span = AppendInt(span, OfSpan, "offset", -1)
 	span = AppendBool(span, OfSpan, "yes", true)
 	span = AppendDouble(span, OfSpan, "half", math.Float64bits(0.5))
 	span = AppendLink(span, Link{trace, up})
 	span = AppendEnd(span, 2000, StatusError, "gone")
-	root := AppendEnd(AppendStart(nil, trace, up, SpanID{}, "POST /orders", Server, 900), 990, 0, "")
+	root := AppendEnd(AppendName(AppendStart(nil, trace, up, SpanID{}, 900), "POST /orders", Server), 990, 0, "")
 	list := AppendSpan(AppendSpan(nil, span), root)
 	request := append(AppendRequest(nil, AppendText(nil, OfResource, "service.name", "inventory"), "scope", "schema", len(list)), list...)
 

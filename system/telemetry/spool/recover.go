@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -71,8 +72,8 @@ func recoverFile(path string, send Send) error {
 	if err != nil {
 		return err
 	}
-	if len(left.spans) > 0 {
-		if err := send(otlp.AppendRequest(nil, left.resource, scope, SchemaURL, len(left.spans)), left.spans); err != nil {
+	for _, spans := range left.lists {
+		if err := send(left.head(len(spans)), spans); err != nil {
 			return err
 		}
 	}
@@ -82,7 +83,12 @@ func recoverFile(path string, send Send) error {
 // estate is what a dead process left.
 type estate struct {
 	resource []byte
-	spans    []byte
+	lists    [][]byte // of spans, each not too long for a request
+}
+
+// head is that of a request for spans of that many bytes.
+func (e estate) head(size int) []byte {
+	return otlp.AppendRequest(nil, e.resource, scope, SchemaURL, size)
 }
 
 var errNotASpool = errors.New("not a spool")
@@ -98,50 +104,88 @@ func read(file []byte) (estate, error) {
 		return estate{}, errNotASpool
 	}
 	left := estate{resource: file[resourceAt+4:][:size]}
+	templates, err := readTemplates(file)
+	if err != nil {
+		return estate{}, err
+	}
 	for half := range 2 {
 		used := binary.NativeEndian.Uint64(file[usedAt+8*half:])
 		if used > halfSize {
 			return estate{}, errNotASpool
 		}
-		left.spans = append(left.spans, file[halfAt(half):][:used]...)
+		for rest := file[halfAt(half):][:used]; len(rest) > 0; {
+			n, list, err := expand(nil, rest, templates)
+			if err != nil {
+				return estate{}, err
+			}
+			left.lists, rest = append(left.lists, list), rest[n:]
+		}
 	}
-	var scanner otlp.Scanner
 	ended := map[otlp.SpanID]bool{}
-	_, err := scanner.Scan(append(otlp.AppendRequest(nil, left.resource, scope, SchemaURL, len(left.spans)), left.spans...),
-		func(_ *otlp.Resource, s *otlp.Span) error {
-			ended[s.ID] = true
-			return nil
-		})
-	if err != nil {
-		return estate{}, err
+	for _, list := range left.lists {
+		if err := scan(list, func(s *otlp.Span) { ended[s.ID] = true }); err != nil {
+			return estate{}, err
+		}
 	}
+	var interrupted []byte
 	beat := binary.NativeEndian.Uint64(file[beatAt:])
 	for i := range slots {
-		size := binary.NativeEndian.Uint32(file[slotAt(i):])
+		word := binary.NativeEndian.Uint32(file[slotAt(i):])
+		size, t := word&0xffff, int(word>>16)
 		if size == 0 {
 			continue
 		}
-		if size > slotSize-4 {
+		if size > slotSize-4 || t >= len(templates) {
 			return estate{}, errNotASpool
 		}
-		begun := file[slotAt(i)+4:][:size]
+		begun := slices.Concat(file[slotAt(i)+4:][:size], templates[t])
 		var id otlp.SpanID
 		var start uint64
-		list := otlp.AppendSpan(nil, begun)
-		_, err := scanner.Scan(append(otlp.AppendRequest(nil, nil, "", "", len(list)), list...), func(_ *otlp.Resource, s *otlp.Span) error {
-			id, start = s.ID, s.Start
-			return nil
-		})
-		if err != nil {
+		if err := scan(otlp.AppendSpan(nil, begun), func(s *otlp.Span) { id, start = s.ID, s.Start }); err != nil {
 			return estate{}, err
 		}
 		if ended[id] {
 			continue
 		}
 		// When it was killed nobody knows; it was alive at the last beat.
-		span := otlp.AppendBool(begun[:len(begun):len(begun)], otlp.OfSpan, Interrupted, true)
+		span := otlp.AppendBool(begun, otlp.OfSpan, Interrupted, true)
 		span = otlp.AppendEnd(span, max(start, beat), otlp.StatusError, "the process was gone before the span ended")
-		left.spans = otlp.AppendSpan(left.spans, span)
+		if interrupted = otlp.AppendSpan(interrupted, span); len(interrupted) > sendSize {
+			left.lists, interrupted = append(left.lists, interrupted), nil
+		}
+	}
+	if len(interrupted) > 0 {
+		left.lists = append(left.lists, interrupted)
 	}
 	return left, nil
+}
+
+// scan reads a list of spans.
+func scan(list []byte, found func(*otlp.Span)) error {
+	var scanner otlp.Scanner
+	_, err := scanner.Scan(append(otlp.AppendRequest(nil, nil, "", "", len(list)), list...), func(_ *otlp.Resource, s *otlp.Span) error {
+		found(s)
+		return nil
+	})
+	return err
+}
+
+// readTemplates reads the templates of a file, the empty one first.
+func readTemplates(file []byte) ([][]byte, error) {
+	used := binary.NativeEndian.Uint64(file[templatesAt:])
+	if used > templateSize {
+		return nil, errNotASpool
+	}
+	templates := make([][]byte, 1)
+	for rest := file[headSize:][:used]; len(rest) > 0; {
+		if len(rest) < 4 {
+			return nil, errNotASpool
+		}
+		size := int(binary.NativeEndian.Uint32(rest))
+		if rest = rest[4:]; size > len(rest) {
+			return nil, errNotASpool
+		}
+		templates, rest = append(templates, rest[:size]), rest[size:]
+	}
+	return templates, nil
 }

@@ -2,6 +2,9 @@
 // them: Open a spool, Begin and Finish spans in it, and Drain it to a
 // collector now and then. What a process left behind, Recover sends.
 //
+// Spans of one sort have most of their bytes in common, and those are kept once,
+// as a Template; what is written for each span is a third of it.
+//
 // The invariant: a span is in the hands of the kernel as soon as it has begun.
 // The spool is a file in memory, shared with the page cache, so a write to it
 // is a copy and no call, and what was written is there when the process is
@@ -15,6 +18,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -31,23 +35,29 @@ import (
 // the span had ended.
 const Interrupted = "ordbench.interrupted"
 
-// A spool is a head, then slots for the spans that have begun, then two
-// halves for those that have ended: while one is sent the other is written.
+// A spool is a head, then templates, then slots for the spans that have begun,
+// then two halves for those that have ended: while one is sent the other is
+// written. A span in a half is its length, 4 bytes, the number of its template,
+// 4 bytes, and its own bytes. A template is its length, 4 bytes, and its bytes.
 const (
-	headSize = 4096
-	slotSize = 1024 // a consumer's span takes about 480
-	slots    = 4096
-	halfSize = 4 << 20
-	fileSize = headSize + slots*slotSize + 2*halfSize
+	headSize     = 4096
+	templateSize = 256 << 10 // one takes some 350
+	slotSize     = 1024      // a span takes some 150
+	slots        = 4096
+	halfSize     = 4 << 20
+	fileSize     = headSize + templateSize + slots*slotSize + 2*halfSize
 
-	magicAt    = 0
-	usedAt     = 8  // bytes of each half that count, 2 times 8
-	beatAt     = 24 // the latest moment of which something is written
-	resourceAt = 32 // length, 4 bytes, and the resource
+	magicAt     = 0
+	usedAt      = 8  // bytes of each half that count, 2 times 8
+	beatAt      = 24 // the latest moment of which something is written
+	templatesAt = 32 // bytes of the templates that count, 8
+	resourceAt  = 40 // length, 4 bytes, and the resource
+
+	entryHead = 8 // before the bytes of a span in a half
 )
 
 // magic says what the file is, and in which version.
-const magic = "ordspan2"
+const magic = "ordspan3"
 
 // suffix of the files that Recover looks for.
 const suffix = ".spans"
@@ -58,8 +68,13 @@ const (
 	SchemaURL = "https://opentelemetry.io/schemas/1.43.0"
 )
 
-// Send gives one export request to a collector: first head, then spans.
+// Send gives one export request to a collector: first head, then spans. The
+// bytes are its own until it returns.
 type Send func(head, spans []byte) error
+
+// sendSize is when a request is long enough: a buffer of that size stays in the
+// cache of a processor while it is filled and sent.
+const sendSize = 256 << 10
 
 // Spool is the spool of one process.
 type Spool struct {
@@ -67,10 +82,14 @@ type Spool struct {
 	mem      []byte
 	resource []byte
 
-	mu     sync.Mutex
-	active int // the half that is written
-	free   []int
-	wake   chan struct{}
+	mu        sync.Mutex
+	active    int // the half that is written
+	free      []int
+	templates [][]byte // by number; the first is empty
+	wake      chan struct{}
+
+	sent int    // of the half that is not active, by calls of Drain that failed later
+	buf  []byte // of Drain
 
 	lost atomic.Uint64
 }
@@ -81,7 +100,7 @@ func Open(dir, name string, resource []byte) (*Spool, error) {
 	if len(resource) > headSize-resourceAt-4 {
 		return nil, fmt.Errorf("spool: the resource is %d bytes long", len(resource))
 	}
-	s := &Spool{resource: resource, wake: make(chan struct{}, 1)}
+	s := &Spool{resource: resource, templates: make([][]byte, 1), wake: make(chan struct{}, 1)}
 	if dir == "" {
 		s.mem = make([]byte, fileSize)
 	} else if err := s.create(dir, name); err != nil {
@@ -139,19 +158,39 @@ func (s *Spool) used(half int) *uint64 {
 	return s.count(usedAt + 8*half)
 }
 
-func slotAt(i int) int    { return headSize + i*slotSize }
-func halfAt(half int) int { return headSize + slots*slotSize + half*halfSize }
-
-// mostOverhead is what a list takes for an element beside its bytes.
-const mostOverhead = 1 + binary.MaxVarintLen64
+func slotAt(i int) int    { return headSize + templateSize + i*slotSize }
+func halfAt(half int) int { return slotAt(slots) + half*halfSize }
 
 // noSlot is the slot of a span that has none.
 const noSlot = -1
 
+// Template is what spans have in common, by its number. The zero is nothing.
+type Template uint16
+
+// Template keeps what spans have in common for as long as the spool lasts: a
+// process makes few, once each. Where there is no room left ok is false, and
+// every span needs to have it by itself.
+func (s *Spool) Template(common []byte) (t Template, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mem == nil {
+		return 0, false
+	}
+	used := s.count(templatesAt)
+	kept := s.mem[headSize:][:*used:templateSize]
+	if len(kept)+4+len(common) > templateSize || len(s.templates) > math.MaxUint16 {
+		return 0, false
+	}
+	kept = append(binary.NativeEndian.AppendUint32(kept, uint32(len(common))), common...)
+	s.templates = append(s.templates, kept[len(kept)-len(common):])
+	atomic.StoreUint64(used, uint64(len(kept)))
+	return Template(len(s.templates) - 1), true
+}
+
 // Begin notes a span that has begun, with what is known of it: at is its
 // start, in nanoseconds. The slot is for Finish. A span that is too long for
 // one, or one too many, is not kept until it ends.
-func (s *Spool) Begin(at uint64, span []byte) (slot int) {
+func (s *Spool) Begin(at uint64, t Template, span []byte) (slot int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mem == nil || len(s.free) == 0 || len(span) > slotSize-4 {
@@ -161,7 +200,7 @@ func (s *Spool) Begin(at uint64, span []byte) (slot int) {
 	s.free = s.free[:len(s.free)-1]
 	copy(s.mem[slotAt(slot)+4:], span)
 	// The length comes last: a slot without one is empty.
-	atomic.StoreUint32(s.word(slotAt(slot)), uint32(len(span)))
+	atomic.StoreUint32(s.word(slotAt(slot)), uint32(t)<<16|uint32(len(span)))
 	s.beat(at)
 	return slot
 }
@@ -175,8 +214,9 @@ func (s *Spool) beat(at uint64) {
 
 // Begun is a span that Begin was given, and the slot it got.
 type Begun struct {
-	Slot int
-	Span []byte
+	Slot     int
+	Template Template
+	Span     []byte
 }
 
 // Finish keeps spans that have ended, at the nanosecond given, until they are
@@ -191,11 +231,14 @@ func (s *Spool) Finish(at uint64, end []byte, spans ...Begun) {
 	used := s.used(s.active)
 	kept := s.mem[halfAt(s.active):][:*used:halfSize]
 	for _, span := range spans {
-		if len(kept)+len(span.Span)+len(end)+mostOverhead > halfSize {
+		size := len(span.Span) + len(end)
+		if len(kept)+entryHead+size > halfSize {
 			s.lost.Add(1)
 			continue
 		}
-		kept = otlp.AppendSpan(kept, span.Span, end)
+		kept = binary.NativeEndian.AppendUint32(kept, uint32(size))
+		kept = binary.NativeEndian.AppendUint32(kept, uint32(span.Template))
+		kept = append(append(kept, span.Span...), end...)
 	}
 	// The count comes after what it counts: what is behind it was never
 	// written. The slots come last: until then they have the spans.
@@ -233,14 +276,20 @@ func (s *Spool) Drain(send Send) error {
 		full := 1 - s.active
 		if *s.used(full) == 0 {
 			full, s.active = s.active, full
+			s.sent = 0
 		}
-		spans := s.mem[halfAt(full):][:*s.used(full)]
+		half, templates := s.mem[halfAt(full):][:*s.used(full)], s.templates
 		s.mu.Unlock()
-		if len(spans) == 0 {
-			return nil
-		}
-		if err := send(s.head(len(spans)), spans); err != nil {
-			return err
+		for s.sent < len(half) {
+			n, list, err := expand(s.buf[:0], half[s.sent:], templates)
+			if err != nil { // nobody else writes it
+				return err
+			}
+			s.buf = list
+			if err := send(s.head(len(list)), list); err != nil {
+				return err
+			}
+			s.sent += n
 		}
 		atomic.StoreUint64(s.used(full), 0)
 	}
@@ -249,6 +298,23 @@ func (s *Spool) Drain(send Send) error {
 
 func (s *Spool) head(size int) []byte {
 	return otlp.AppendRequest(nil, s.resource, scope, SchemaURL, size)
+}
+
+// expand appends spans of a half to a list until it is long enough, and says
+// how many bytes of the half these were.
+func expand(list, half []byte, templates [][]byte) (n int, longer []byte, err error) {
+	for n < len(half) && len(list) < sendSize {
+		if len(half)-n < entryHead {
+			return 0, nil, errNotASpool
+		}
+		size, t := int(binary.NativeEndian.Uint32(half[n:])), int(binary.NativeEndian.Uint32(half[n+4:]))
+		if n += entryHead; size > len(half)-n || t >= len(templates) {
+			return 0, nil, errNotASpool
+		}
+		list = otlp.AppendSpan(list, half[n:][:size], templates[t])
+		n += size
+	}
+	return n, list, nil
 }
 
 // Close gives the memory back. The file goes with it unless there is

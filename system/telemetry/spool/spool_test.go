@@ -58,14 +58,34 @@ func spanID(n int) (id otlp.SpanID) {
 	return id
 }
 
-func begun(n int) []byte {
-	return otlp.AppendStart(nil, otlp.TraceID{1}, spanID(n), otlp.SpanID{}, fmt.Sprint("span ", n), otlp.Internal, uint64(n))
+// begun is the span n. Every third has its name from a template.
+func begun(s *Spool, n int) (Template, []byte) {
+	span := otlp.AppendStart(nil, otlp.TraceID{1}, spanID(n), otlp.SpanID{}, uint64(n))
+	if n%3 != 0 {
+		return 0, otlp.AppendName(span, spanName(n), otlp.Internal)
+	}
+	if len(s.templates) < 2 {
+		s.Template(otlp.AppendName(nil, "another", otlp.Client))
+		s.Template(otlp.AppendName(nil, spanName(3), otlp.Internal))
+	}
+	return 2, span
 }
 
-func begin(s *Spool, n int) (slot int) { return s.Begin(uint64(n), begun(n)) }
+func spanName(n int) string {
+	if n%3 == 0 {
+		return "one of three"
+	}
+	return fmt.Sprint("span ", n)
+}
+
+func begin(s *Spool, n int) (slot int) {
+	t, span := begun(s, n)
+	return s.Begin(uint64(n), t, span)
+}
 
 func finish(s *Spool, slot, n int) {
-	s.Finish(uint64(n+1), otlp.AppendEnd(nil, uint64(n+1), 0, ""), Begun{slot, begun(n)})
+	t, span := begun(s, n)
+	s.Finish(uint64(n+1), otlp.AppendEnd(nil, uint64(n+1), 0, ""), Begun{slot, t, span})
 }
 
 // collected is what a collector was sent.
@@ -83,6 +103,9 @@ func (c *collected) send(head, spans []byte) error {
 	var scanner otlp.Scanner
 	_, err := scanner.Scan(append(head, spans...), func(r *otlp.Resource, s *otlp.Span) error {
 		n := int(binary.BigEndian.Uint64(s.ID[:]))
+		if string(s.Name) != spanName(n) || s.Kind != otlp.Internal || s.Start != uint64(n) {
+			return fmt.Errorf("span %d came as %q, kind %d, from %d", n, s.Name, s.Kind, s.Start)
+		}
 		c.spans[n]++
 		c.services[string(r.Text("service.name"))] = true
 		if s.Int(Interrupted) != 0 {
@@ -228,8 +251,10 @@ func TestSpanIsNotInterruptedIfItsEndIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := newCollected()
-	if err := got.send(otlp.AppendRequest(nil, left.resource, "", "", len(left.spans)), left.spans); err != nil {
-		t.Fatal(err)
+	for _, list := range left.lists {
+		if err := got.send(left.head(len(list)), list); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if diff := cmp.Diff(map[int]int{1: 1}, got.spans); diff != "" || len(got.interrupted) != 0 {
 		t.Errorf("interrupted %v, spans (-want +got):\n%s", got.interrupted, diff)
@@ -297,27 +322,97 @@ func TestRecoverLeavesAloneWhatIsNoSpool(t *testing.T) {
 	}
 }
 
+func TestTemplatesEndWhereTheirRoomDoes(t *testing.T) {
+	s, err := Open("", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	common, n := make([]byte, 1000), 0
+	for {
+		got, ok := s.Template(common)
+		if !ok {
+			break
+		}
+		if n++; got != Template(n) {
+			t.Fatalf("the %dth is called %d", n, got)
+		}
+	}
+	if n != templateSize/1004 {
+		t.Errorf("room for %d", n)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.Template(common[:1]); ok {
+		t.Error("kept after the end")
+	}
+}
+
+// What was sent is not sent again because a later request failed.
+func TestDrainGoesOnWhereItFailed(t *testing.T) {
+	s, err := Open("", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const spans = 20_000
+	for n := range spans {
+		finish(s, begin(s, n+1), n+1)
+	}
+	got := newCollected()
+	away, calls := errors.New("the collector is away"), 0
+	moody := func(head, list []byte) error {
+		if calls++; calls%2 == 0 {
+			return away
+		}
+		if len(list) > 2*sendSize {
+			t.Errorf("a request of %d bytes", len(list))
+		}
+		return got.send(head, list)
+	}
+	failed := 0
+	for s.Drain(moody) != nil {
+		failed++
+	}
+	if failed < 2 || len(got.spans) != spans {
+		t.Errorf("%d spans of %d after %d failures", len(got.spans), spans, failed)
+	}
+	for n, times := range got.spans {
+		if times != 1 {
+			t.Fatalf("span %d came %d times", n, times)
+		}
+	}
+}
+
 // Whatever a file holds, it is read or refused, and what is read is OTLP.
 func FuzzRead(f *testing.F) {
-	f.Add([]byte(magic), uint64(0), uint64(0), uint32(0), uint32(0), []byte{})
-	span := otlp.AppendSpan(nil, begun(1))
-	f.Add([]byte(magic), uint64(len(span)), uint64(1)<<40, uint32(3), uint32(len(begun(1))), span)
-	f.Fuzz(func(t *testing.T, head []byte, used0, used1 uint64, resourceSize, slot uint32, content []byte) {
+	f.Add([]byte(magic), uint64(0), uint64(0), uint64(0), uint32(0), uint32(0), []byte{}, []byte{})
+	span := otlp.AppendStart(nil, otlp.TraceID{1}, spanID(1), otlp.SpanID{}, 1)
+	name := otlp.AppendName(nil, "span", otlp.Internal)
+	template := append(binary.NativeEndian.AppendUint32(nil, uint32(len(name))), name...)
+	entry := binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(nil, uint32(len(span))), 1)
+	entry = append(entry, span...)
+	f.Add([]byte(magic), uint64(len(entry)), uint64(1)<<40, uint64(len(template)), uint32(3), uint32(len(span)), entry, template)
+	f.Add([]byte(magic), uint64(len(entry)), uint64(0), uint64(len(template)), uint32(3), uint32(1<<16|4), entry, template)
+	f.Fuzz(func(t *testing.T, head []byte, used0, used1, usedTemplates uint64, resourceSize, slot uint32, content, templates []byte) {
 		file := make([]byte, fileSize)
 		copy(file[magicAt:usedAt], head)
 		binary.NativeEndian.PutUint64(file[usedAt:], used0)
 		binary.NativeEndian.PutUint64(file[usedAt+8:], used1)
+		binary.NativeEndian.PutUint64(file[templatesAt:], usedTemplates)
 		binary.NativeEndian.PutUint32(file[resourceAt:], resourceSize)
 		binary.NativeEndian.PutUint32(file[slotAt(0):], slot)
+		copy(file[headSize:slotAt(0)], templates)
 		copy(file[slotAt(0)+4:slotAt(1)], content)
 		copy(file[halfAt(0):], content)
 		left, err := read(file)
 		if err != nil {
 			return
 		}
-		var scanner otlp.Scanner
-		if _, err := scanner.Scan(append(otlp.AppendRequest(nil, nil, "", "", len(left.spans)), left.spans...), func(*otlp.Resource, *otlp.Span) error { return nil }); err != nil {
-			t.Fatalf("what was left is no request: %v", err)
+		for _, list := range left.lists {
+			if err := scan(list, func(*otlp.Span) {}); err != nil {
+				t.Fatalf("what was left is no request: %v", err)
+			}
 		}
 	})
 }
@@ -329,11 +424,12 @@ func BenchmarkBeginAndFinish(b *testing.B) {
 	}
 	defer s.Close()
 	b.ReportAllocs()
-	first, whole := begun(1), otlp.AppendEnd(begun(1), 2, 0, "")
+	template, first := begun(s, 3)
+	end := otlp.AppendEnd(nil, 2, 0, "")
 	n := 0
 	for b.Loop() {
 		n++
-		s.Finish(2, nil, Begun{s.Begin(1, first), whole})
+		s.Finish(2, end, Begun{s.Begin(1, template, first), template, first})
 		if n%1000 == 0 {
 			_ = s.Drain(func(_, _ []byte) error { return nil })
 		}
