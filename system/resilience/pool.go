@@ -58,7 +58,7 @@ const (
 	// placesPerShare says which part of the places Middle keeps while some
 	// of it wait: High alone could take them all for as long as the
 	// overload lasts.
-	placesPerShare = 16
+	placesPerShare = 8
 )
 
 // Pool bounds how many calls are made at a time, so that a dependency is
