@@ -275,13 +275,14 @@ func (p *Pool) admit(priority Priority, now time.Time) (displaced *waiting, err 
 	}
 	p.shedStale(now)
 	room, err := queuePerPlace*p.cfg.Places, ErrFull
-	if p.overloaded(now) {
+	overload := p.overloaded(now)
+	if overload {
 		room, err = min(room, max(1, p.pace)), ErrShed
 	}
 	if p.queued < room || priority == Middle && p.queue[Middle].n < p.share {
 		return nil, nil
 	}
-	if err == ErrShed {
+	if overload {
 		p.until = now.Add(shedInterval)
 	}
 	for i := range priority {

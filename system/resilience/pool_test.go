@@ -261,7 +261,7 @@ func TestRefusesIsWhatEnterWouldSay(t *testing.T) {
 				e.enter("read", Middle)
 			}
 			for priority, want := range []error{row.low, row.reads, row.ordered} {
-				if got := e.p.Refuses(Priority(priority)); got != want {
+				if got := e.p.Refuses(Priority(priority)); !errors.Is(got, want) {
 					t.Errorf("%s: priority %d %v, want %v", row.name, priority, got, want)
 				}
 			}
