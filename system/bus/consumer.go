@@ -152,7 +152,7 @@ func (c *consumer) run(ctx context.Context) error {
 	defer c.cluster.close()
 	settings := kafka.ConsumerGroupConfig{
 		ID:                c.cfg.Group,
-		Brokers:           c.cluster.brokers,
+		Brokers:           []string{anyBroker},
 		Topics:            c.cfg.Topics,
 		Dialer:            &kafka.Dialer{ClientID: c.cfg.Member, Timeout: sessionTimeout, DialFunc: c.dial},
 		HeartbeatInterval: heartbeatInterval,
@@ -161,6 +161,9 @@ func (c *consumer) run(ctx context.Context) error {
 		JoinGroupBackoff:  joinBackoff,
 		StartOffset:       kafka.FirstOffset,
 		Timeout:           requestTimeout,
+	}
+	if len(c.cluster.brokers) == 0 {
+		return fmt.Errorf("consume as %s: no broker is configured", c.cfg.Group)
 	}
 	if err := settings.Validate(); err != nil {
 		return fmt.Errorf("consume as %s: %w", c.cfg.Group, err)
@@ -259,12 +262,21 @@ func (c *consumer) settle() {
 	defer c.busy.Unlock()
 }
 
+// anyBroker is where kafka-go is told to ask for the coordinator of a group. It
+// would ask the first broker of several for as long as a session may last, dead
+// or not, each time.
+const anyBroker = "any.invalid:9092"
+
 // dial connects for the membership, and waits while the broker is away, for
 // as long as a session may last. kafka-go forgets its member id when a dial
 // fails; the group would then wait for a ghost.
 func (c *consumer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	addrs := []string{addr}
+	if addr == anyBroker {
+		addrs = c.cluster.brokers
+	}
 	for attempt := 0; ; attempt++ {
-		conn, err := c.cluster.dialer.dial(ctx, network, addr)
+		conn, err := c.cluster.dialer.dial(ctx, network, addrs[attempt%len(addrs)])
 		if err == nil {
 			c.mourn(ctx)
 			return conn, nil

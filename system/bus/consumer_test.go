@@ -438,3 +438,25 @@ func readLag(ctx context.Context, brokers []string, group, topic string) (Lag, e
 	defer r.Close()
 	return r.Read(ctx, group, topic)
 }
+
+func TestAMembershipAsksWhicheverBrokerIsThere(t *testing.T) {
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	there, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer there.Close()
+	c := newConsumer(ConsumerConfig{Group: "g", Brokers: []string{gone.Addr().String(), there.Addr().String()}, Log: slog.New(slog.DiscardHandler)}, nil)
+	defer c.cluster.close()
+	conn, err := c.dial(t.Context(), "tcp", anyBroker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := conn.RemoteAddr().String(); got != there.Addr().String() {
+		t.Errorf("asked %s", got)
+	}
+}
