@@ -9,7 +9,7 @@ import (
 const mostKept = 128 << 20
 
 // backlog is the export requests that have come and were not read yet, oldest
-// first. To read one takes three times what it takes to keep it, and during a
+// first. To read one takes four times what it takes to keep it, and during a
 // run the system under test needs the processor.
 type backlog struct {
 	mu       sync.Mutex

@@ -26,8 +26,9 @@ type httpSpan struct {
 	tracer  *Tracer
 	context spanContext
 	buf     *[]byte // nil: it is not sampled
-	sort    spool.Template
 	slot    int
+
+	template spool.Template
 }
 
 // begin begins a span of an exchange; own is an attribute that it has beside the
@@ -41,7 +42,7 @@ func (t *Tracer) begin(parent spanContext, c common, own func([]byte) []byte) *h
 	start := nanos(time.Now())
 	b := otlp.AppendStart((*s.buf)[:0], s.context.trace, s.context.id, parent.id, start)
 	*s.buf = own(append(b, c.inline...))
-	s.sort, s.slot = c.template, t.box.Begin(start, c.template, *s.buf)
+	s.template, s.slot = c.template, t.box.Begin(start, c.template, *s.buf)
 	return s
 }
 
@@ -73,7 +74,7 @@ func (s *httpSpan) end(code int, failed bool, err error) {
 	}
 	stop := nanos(time.Now())
 	b = otlp.AppendEnd(b, stop, status, message)
-	s.tracer.box.Finish(stop, nil, spool.Begun{Slot: s.slot, Template: s.sort, Span: b})
+	s.tracer.box.Finish(stop, nil, spool.Begun{Slot: s.slot, Template: s.template, Span: b})
 	*s.buf = b
 	scratch.Put(s.buf)
 	s.buf = nil

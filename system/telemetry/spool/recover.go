@@ -73,7 +73,7 @@ func recoverFile(path string, send Send) error {
 		return err
 	}
 	for _, spans := range left.lists {
-		if err := send(left.head(len(spans)), spans); err != nil {
+		if err := send(head(left.resource, len(spans)), spans); err != nil {
 			return err
 		}
 	}
@@ -84,11 +84,6 @@ func recoverFile(path string, send Send) error {
 type estate struct {
 	resource []byte
 	lists    [][]byte // of spans, each not too long for a request
-}
-
-// head is that of a request for spans of that many bytes.
-func (e estate) head(size int) []byte {
-	return otlp.AppendRequest(nil, e.resource, scope, SchemaURL, size)
 }
 
 var errNotASpool = errors.New("not a spool")

@@ -286,7 +286,7 @@ func (s *Spool) Drain(send Send) error {
 				return err
 			}
 			s.buf = list
-			if err := send(s.head(len(list)), list); err != nil {
+			if err := send(head(s.resource, len(list)), list); err != nil {
 				return err
 			}
 			s.sent += n
@@ -296,8 +296,9 @@ func (s *Spool) Drain(send Send) error {
 	return nil
 }
 
-func (s *Spool) head(size int) []byte {
-	return otlp.AppendRequest(nil, s.resource, scope, SchemaURL, size)
+// head is that of a request for spans of that many bytes.
+func head(resource []byte, size int) []byte {
+	return otlp.AppendRequest(nil, resource, scope, SchemaURL, size)
 }
 
 // expand appends spans of a half to a list until it is long enough, and says

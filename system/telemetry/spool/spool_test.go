@@ -252,7 +252,7 @@ func TestSpanIsNotInterruptedIfItsEndIsThere(t *testing.T) {
 	}
 	got := newCollected()
 	for _, list := range left.lists {
-		if err := got.send(left.head(len(list)), list); err != nil {
+		if err := got.send(head(left.resource, len(list)), list); err != nil {
 			t.Fatal(err)
 		}
 	}
