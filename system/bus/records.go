@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"time"
+	"unsafe"
 
 	"github.com/segmentio/kafka-go/compress"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -83,7 +84,8 @@ func batch(raw []byte, topic string, partition int, offset int64, yield func(Mes
 			return offset, fmt.Errorf("%w: one is cut off", errUnread)
 		}
 		size := n + int(length)
-		if err := r.UnsafeReadFrom(list[:size]); err != nil { // what is kept is copied
+		own := bytes.Clone(list[:size]) // for all that the message holds
+		if err := r.UnsafeReadFrom(own); err != nil {
 			return offset, fmt.Errorf("%w: %w", errUnread, err)
 		}
 		list = list[size:]
@@ -95,8 +97,8 @@ func batch(raw []byte, topic string, partition int, offset int64, yield func(Mes
 			Topic:     topic,
 			Partition: partition,
 			Offset:    at,
-			Key:       string(r.Key),
-			Value:     bytes.Clone(r.Value),
+			Key:       text(r.Key),
+			Value:     r.Value[:len(r.Value):len(r.Value)],
 			Headers:   headersOf(r.Headers),
 			Time:      time.UnixMilli(b.FirstTimestamp + r.TimestampDelta64),
 		}
@@ -109,18 +111,17 @@ func batch(raw []byte, topic string, partition int, offset int64, yield func(Mes
 	return max(offset, end), nil
 }
 
-// headersOf are copies of the headers of a record; nil if it has none.
+// text is bytes that nobody changes any more, as they are.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// headersOf are the headers of a record; nil if it has none.
 func headersOf(list []kmsg.Header) []Header {
 	if len(list) == 0 {
 		return nil
 	}
 	out := make([]Header, len(list))
 	for i, h := range list {
-		key := Traceparent // nearly always, and then there is no need of another
-		if h.Key != Traceparent {
-			key = string([]byte(h.Key))
-		}
-		out[i] = Header{Key: key, Value: string(h.Value)}
+		out[i] = Header{Key: h.Key, Value: text(h.Value)}
 	}
 	return out
 }
