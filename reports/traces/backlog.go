@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// mostKept bounds the backlog, in bytes: an order is some 4 KB.
+// mostKept bounds the backlog, in bytes: an order is some 1 KB.
 const mostKept = 128 << 20
 
 // backlog is the export requests that have come and were not read yet, oldest
@@ -24,10 +24,9 @@ type arrival struct {
 	at      time.Time
 }
 
-// keep adds a copy of a request, and returns the oldest that there is no more
+// keep adds a request, and returns the oldest that there is no more
 // room for.
 func (l *backlog) keep(request []byte, at time.Time) (tooMany []arrival) {
-	request = append([]byte(nil), request...)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.requests = append(l.requests, arrival{request, at})

@@ -21,6 +21,7 @@ import (
 	"github.com/ordbench/ordbench/system/events"
 	"github.com/ordbench/ordbench/system/telemetry"
 	"github.com/ordbench/ordbench/system/telemetry/otlp"
+	"github.com/ordbench/ordbench/system/telemetry/spool"
 )
 
 const (
@@ -89,8 +90,8 @@ func NewBook(opts Options) *Book {
 	}
 }
 
-// Take keeps a copy of an export request. It reads the oldest, if there are too
-// many.
+// Take keeps an export request, of OTLP or packed, which nobody may change any
+// more. It reads the oldest, if there are too many.
 func (b *Book) Take(request []byte) {
 	if tooMany := b.kept.keep(request, b.opts.Now()); len(tooMany) > 0 {
 		b.mu.Lock()
@@ -102,13 +103,7 @@ func (b *Book) Take(request []byte) {
 // read files the spans of requests, as of when they came.
 func (b *Book) read(requests []arrival) {
 	for i, r := range requests {
-		rejected, err := b.scanner.Scan(r.request, func(from *otlp.Resource, s *otlp.Span) error {
-			b.verdict.Spans++
-			b.take(from, s, r.at)
-			return nil
-		})
-		b.verdict.Rejected += uint64(rejected)
-		if err != nil {
+		if err := b.readOne(r); err != nil {
 			b.verdict.Unreadable++
 		}
 		if r.at.Sub(b.swept) >= sweepEvery {
@@ -117,6 +112,22 @@ func (b *Book) read(requests []arrival) {
 		}
 		requests[i] = arrival{} // it may be the last that holds the bytes
 	}
+}
+
+func (b *Book) readOne(r arrival) error {
+	scan := func(request []byte) error {
+		rejected, err := b.scanner.Scan(request, func(from *otlp.Resource, s *otlp.Span) error {
+			b.verdict.Spans++
+			b.take(from, s, r.at)
+			return nil
+		})
+		b.verdict.Rejected += uint64(rejected)
+		return err
+	}
+	if spool.IsPacked(r.request) {
+		return spool.Unpack(r.request, func(head, spans []byte) error { return scan(append(head, spans...)) })
+	}
+	return scan(r.request)
 }
 
 // take files one span.

@@ -14,6 +14,7 @@ import (
 	"github.com/ordbench/ordbench/system/events"
 	"github.com/ordbench/ordbench/system/telemetry"
 	"github.com/ordbench/ordbench/system/telemetry/otlp"
+	"github.com/ordbench/ordbench/system/telemetry/spool"
 )
 
 // fact is a span of an order, as a row of a test.
@@ -107,7 +108,7 @@ func element(trace otlp.TraceID, orderID string, f fact, attributes ...string) [
 	if f.failed || f.interrupted {
 		status = otlp.StatusError
 	}
-	return otlp.AppendSpan(nil, otlp.AppendEnd(span, nanos(f.to), status, ""))
+	return otlp.AppendSpan(nil, otlp.AppendStatus(otlp.AppendEnd(span, nanos(f.to)), status, ""))
 }
 
 func take(t testing.TB, b *Book, request []byte) {
@@ -329,11 +330,8 @@ func TestRequestsWithoutAnOrderAreForgotten(t *testing.T) {
 func TestWhatArrivesIsReadOnceSomebodyAsks(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	b := NewBook(Options{Sample: 1, Now: func() time.Time { return now }})
-	var request []byte
 	for _, f := range confirmed() {
-		request = export(traceOf(1), order, f)
-		b.Take(request)
-		clear(request) // it was the caller's
+		b.Take(export(traceOf(1), order, f))
 	}
 	nameless := export(otlp.TraceID{}, order, confirmed()[0])
 	b.Take(nameless)
@@ -345,6 +343,47 @@ func TestWhatArrivesIsReadOnceSomebodyAsks(t *testing.T) {
 	b.Order(order, "CONFIRMED")
 	if v := b.Close(); v.Complete != 1 || v.Rejected == 0 || v.Unreadable != 1 {
 		t.Errorf("%d complete, %d rejected, %d unreadable", v.Complete, v.Rejected, v.Unreadable)
+	}
+}
+
+// Services send their spans packed.
+func TestPackedSpansAreReadToo(t *testing.T) {
+	b := NewBook(Options{Sample: 1})
+	for _, f := range confirmed() {
+		resource := otlp.AppendText(nil, otlp.OfResource, "service.name", f.service)
+		box, err := spool.Open("", "", resource, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var own otlp.Span // what of the element a record has
+		var scanner otlp.Scanner
+		whole := export(traceOf(1), order, f)
+		if _, err := scanner.Scan(whole, func(_ *otlp.Resource, s *otlp.Span) error { own = *s; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		fields := otlp.AppendName(nil, f.name, f.kind)
+		for _, a := range own.Attributes {
+			fields = otlp.AppendText(fields, otlp.OfSpan, string(a.Key), string(a.Text))
+		}
+		for _, l := range own.Links {
+			fields = otlp.AppendLink(fields, l)
+		}
+		box.Finish(own.End, nil, []spool.Span{{
+			Record: spool.Record{TraceID: own.TraceID, ID: own.ID, Parent: own.Parent, Start: own.Start}, Own: spool.AppendFields(nil, fields),
+		}})
+		var packed []byte
+		if err := box.DrainPacked(func(head, spans []byte) error { packed = slices.Concat(head, spans); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		b.Take(packed)
+		b.Take(packed[:len(packed)-1])
+		if err := box.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.Order(order, "CONFIRMED")
+	if v := b.Close(); v.Complete != 1 || v.Unreadable != uint64(len(confirmed())) {
+		t.Errorf("%d complete, %d unreadable, %v", v.Complete, v.Unreadable, v.Incomplete)
 	}
 }
 

@@ -68,7 +68,8 @@ func Collect(ctx context.Context, cfg *system.Config, book *traces.Book, endpoin
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	c.stop = stop
 	go func() {
-		c.served <- otlp.Receiver{Take: func(request []byte) (int, error) { c.take(request); return 0, nil }}.Serve(serving, l)
+		take := func(request []byte) (int, error) { c.take(request); return 0, nil }
+		c.served <- otlp.Receiver{Take: take, Also: spool.PackedType}.Serve(serving, l)
 	}()
 	cfg.Tracing.Endpoint = "http://" + l.Addr().String()
 	return c, nil
@@ -77,11 +78,18 @@ func Collect(ctx context.Context, cfg *system.Config, book *traces.Book, endpoin
 // take is given the spans of our own services, so that nobody needs to be told
 // what is wrong with them: the book says it in the end.
 func (c *Collector) take(request []byte) {
-	if c.forward != nil {
-		c.forward.Send(request)
-	}
-	if f := c.beside.Load(); f != nil {
-		f.Send(request)
+	for _, f := range []*otlp.Forwarder{c.forward, c.beside.Load()} {
+		if f == nil {
+			continue
+		}
+		if !spool.IsPacked(request) {
+			f.Send(request)
+			continue
+		}
+		_ = spool.Unpack(request, func(head, spans []byte) error { // if it is not well, the book says so
+			f.Send(append(head, spans...))
+			return nil
+		})
 	}
 	if c.book != nil {
 		c.book.Take(request)

@@ -57,6 +57,31 @@ func TestEachKindOfSpanOutlivesItsProcess(t *testing.T) {
 	}
 }
 
+// A request is kept from when others hear of it: before that it has done nothing.
+func TestARequestIsKeptOnceOthersKnowOfIt(t *testing.T) {
+	dir := t.TempDir()
+	tracer, err := StartTracer(Tracing{Endpoint: "http://127.0.0.1:1", Sample: 1, Spool: dir}, "order", "order-0", nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tracer.Close() }) // nobody takes what it sends
+	NewRequests(NewRegistry("order", "order-0")).Traced(tracer, nil).
+		Route("POST /orders", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if n := interrupted(t, dir); n != 0 {
+				t.Errorf("%d spans are kept of a request that nobody knows of", n)
+			}
+			for range 2 {
+				Traceparent(r.Context())
+				if n := interrupted(t, dir); n != 1 {
+					t.Errorf("%d spans are kept", n)
+				}
+			}
+		})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/orders", nil))
+	if n := interrupted(t, dir); n != 0 {
+		t.Errorf("%d spans have not ended", n)
+	}
+}
+
 // interrupted counts the spans that a kill at this moment would leave.
 func interrupted(t *testing.T, dir string) (n int) {
 	t.Helper()

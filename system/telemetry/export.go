@@ -25,6 +25,7 @@ const (
 // exporter sends what is in a spool, and what dead processes left beside it.
 type exporter struct {
 	box    *spool.Spool
+	packed bool
 	dir    string // of spools; "": there is none
 	post   poster
 	log    *slog.Logger
@@ -36,12 +37,13 @@ type exporter struct {
 
 func startExporter(cfg Tracing, box *spool.Spool, reg prometheus.Registerer, log *slog.Logger) *exporter {
 	e := &exporter{
-		box:   box,
-		dir:   cfg.Spool,
-		post:  poster{url: strings.TrimSuffix(cfg.Endpoint, "/") + otlp.HTTPPath, client: &http.Client{Timeout: exportWithin}},
-		log:   log,
-		quit:  make(chan struct{}),
-		ended: make(chan struct{}),
+		box:    box,
+		packed: cfg.Packed,
+		dir:    cfg.Spool,
+		post:   poster{url: strings.TrimSuffix(cfg.Endpoint, "/") + otlp.HTTPPath, client: &http.Client{Timeout: exportWithin}},
+		log:    log,
+		quit:   make(chan struct{}),
+		ended:  make(chan struct{}),
 	}
 	if reg != nil {
 		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
@@ -63,22 +65,21 @@ func (e *exporter) run() {
 	for {
 		select {
 		case <-e.quit:
-			if err := e.box.Drain(e.send(e.last)); err != nil {
+			if err := e.drain(e.last); err != nil {
 				e.log.Warn("spans stay in the spool", "error", err)
 			}
 			return
 		case <-tick.C:
 		case <-e.box.Wake():
 		}
-		send := e.send(context.Background())
 		if !recovered {
-			if err := spool.Recover(e.dir, send); err != nil {
+			if err := spool.Recover(e.dir, e.post.as(context.Background(), otlp.MediaType)); err != nil {
 				e.log.Debug("recover spans", "error", err)
 			} else {
 				recovered = true
 			}
 		}
-		err := e.box.Drain(send)
+		err := e.drain(context.Background())
 		if err != nil && !failing {
 			e.log.Warn("export spans", "error", err)
 		}
@@ -95,8 +96,12 @@ func (e *exporter) stop(ctx context.Context) {
 	<-e.ended
 }
 
-func (e *exporter) send(ctx context.Context) spool.Send {
-	return func(head, spans []byte) error { return e.post.send(ctx, head, spans) }
+// drain sends what has ended, in the form that the collector takes.
+func (e *exporter) drain(ctx context.Context) error {
+	if e.packed {
+		return e.box.DrainPacked(e.post.as(ctx, spool.PackedType))
+	}
+	return e.box.Drain(e.post.as(ctx, otlp.MediaType))
 }
 
 // poster sends export requests over HTTP.
@@ -105,14 +110,19 @@ type poster struct {
 	client *http.Client
 }
 
-func (p poster) send(ctx context.Context, head, spans []byte) error {
+// as sends requests of a media type.
+func (p poster) as(ctx context.Context, kind string) spool.Send {
+	return func(head, spans []byte) error { return p.send(ctx, kind, head, spans) }
+}
+
+func (p poster) send(ctx context.Context, kind string, head, spans []byte) error {
 	body := io.MultiReader(bytes.NewReader(head), bytes.NewReader(spans))
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, body)
 	if err != nil {
 		return err
 	}
 	req.ContentLength = int64(len(head) + len(spans))
-	req.Header.Set("Content-Type", "application/x-protobuf")
+	req.Header.Set("Content-Type", kind)
 	res, err := p.client.Do(req)
 	if err != nil {
 		return err

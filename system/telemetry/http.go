@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,30 +21,41 @@ import (
 const TraceparentField = "Traceparent"
 
 // httpSpan is the span of an exchange over HTTP, and of a request that is
-// served the context. A nil one is none. It is for one goroutine.
+// served the context.
 type httpSpan struct {
 	context.Context
 	tracer  *Tracer
 	context spanContext
-	buf     *[]byte // nil: it is not sampled
-	slot    int
 
-	template spool.Template
+	mu   sync.Mutex
+	open bool          // it is sampled, and has not ended
+	kept bool          // the spool has it
+	span [1]spool.Span // as Finish takes it
+	room [64]byte      // for what it has of its own
 }
 
-// begin begins a span of an exchange; own is an attribute that it has beside the
-// common ones.
-func (t *Tracer) begin(parent spanContext, c common, own func([]byte) []byte) *httpSpan {
-	s := &httpSpan{tracer: t, context: child(parent, t.sample)}
-	if !s.context.sampled {
-		return s
+// begin begins the span of an exchange; key and value are an attribute of its
+// own.
+func (s *httpSpan) begin(t *Tracer, parent spanContext, start time.Time, c common, key spool.Key, value string) {
+	s.tracer, s.context = t, child(parent, t.sample)
+	if s.open = s.context.sampled; s.open {
+		s.span[0] = spool.Span{
+			Record: record(s.context, parent, nanos(start), c),
+			Own:    spool.AppendText(append(s.room[:0], c.inline...), key, value),
+		}
 	}
-	s.buf = scratch.Get().(*[]byte)
-	start := nanos(time.Now())
-	b := otlp.AppendStart((*s.buf)[:0], s.context.trace, s.context.id, parent.id, start)
-	*s.buf = own(append(b, c.inline...))
-	s.template, s.slot = c.template, t.box.Begin(start, c.template, *s.buf)
-	return s
+}
+
+// keep has the spool keep the span from now on. A request that nobody else has
+// heard of has left nothing that a kill could tear from it, so that it is time
+// when others are told of it; most that are refused never come that far.
+func (s *httpSpan) keep() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open && !s.kept {
+		s.kept = true
+		s.tracer.box.Begin(&s.span[0])
+	}
 }
 
 // Value is the span itself, or what the context around it has.
@@ -55,29 +67,29 @@ func (s *httpSpan) Value(key any) any {
 }
 
 // end ends the span with the code of the answer, or with what went wrong.
-func (s *httpSpan) end(code int, failed bool, err error) {
-	if s == nil || s.buf == nil {
+func (s *httpSpan) end(at time.Time, code int, failed bool, err error) {
+	if s == nil {
 		return
 	}
-	b := *s.buf
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.open {
+		return
+	}
+	s.open = false
+	b := s.span[0].Own
 	if code != 0 {
-		b = withInt(b, semconv.HTTPResponseStatusCodeKey, int64(code))
+		b = spool.AppendInt(b, ownStatus, int64(code))
 	}
-	status, message := failure(err)
 	if failed {
-		status = otlp.StatusError
-		kind := semconv.ErrorTypeOther.Value.AsString()
-		if err == nil {
-			kind = strconv.Itoa(code)
+		kind, message := strconv.Itoa(code), ""
+		if err != nil {
+			kind, message = semconv.ErrorTypeOther.Value.AsString(), err.Error()
 		}
-		b = withText(b, semconv.ErrorTypeKey, kind)
+		b = spool.AppendFields(spool.AppendText(b, ownError, kind), otlp.AppendStatus(nil, otlp.StatusError, message))
 	}
-	stop := nanos(time.Now())
-	b = otlp.AppendEnd(b, stop, status, message)
-	s.tracer.box.Finish(stop, nil, spool.Begun{Slot: s.slot, Template: s.template, Span: b})
-	*s.buf = b
-	scratch.Put(s.buf)
-	s.buf = nil
+	s.span[0].Own = b
+	s.tracer.box.Finish(nanos(at), nil, s.span[:])
 }
 
 // route is what the spans of the requests that it answers have in common.
@@ -110,7 +122,7 @@ func (rt *route) attributes(method string, secure bool) func([]byte) []byte {
 func (rt *route) common(r *http.Request) common {
 	switch m, secure := method(r.Method), r.TLS != nil; {
 	case m != rt.method: // a HEAD that a GET answers
-		return common{inline: rt.attributes(m, secure)(otlp.AppendName(nil, rt.name, otlp.Server))}
+		return inline(rt.attributes(m, secure)(otlp.AppendName(nil, rt.name, otlp.Server)))
 	case secure:
 		return rt.secure
 	}
@@ -119,30 +131,33 @@ func (rt *route) common(r *http.Request) common {
 
 // serve begins the span of a request that a route answers. The request it
 // returns carries the span.
-func (t *Tracer) serve(r *http.Request, rt *route, believe func(*http.Request) bool) (*http.Request, *httpSpan) {
-	if t == nil {
-		return r, nil
-	}
+func (t *Tracer) serve(span *httpSpan, r *http.Request, start time.Time, rt *route, believe func(*http.Request) bool) *http.Request {
 	var parent spanContext
 	if claim := r.Header[TraceparentField]; len(claim) == 1 && (believe == nil || believe(r)) {
 		parent = parseTraceparent(claim[0])
 	}
-	span := t.begin(parent, rt.common(r), func(b []byte) []byte { return withText(b, semconv.URLPathKey, r.URL.Path) })
 	span.Context = r.Context()
-	return r.WithContext(span), span
+	span.begin(t, parent, start, rt.common(r), ownPath, r.URL.Path)
+	return r.WithContext(span)
 }
 
 // Annotate says on the span of ctx, if it is that of a request, which order
 // the request is about. A replay is a request that brought back what an
-// earlier one had placed. It is for the goroutine that answers the request.
+// earlier one had placed.
 func Annotate(ctx context.Context, orderID string, replay bool) {
 	s, _ := ctx.Value(spanKey{}).(*httpSpan)
-	if s == nil || s.buf == nil {
+	if s == nil {
 		return
 	}
-	*s.buf = withText(*s.buf, AttrOrder, orderID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.open {
+		return
+	}
+	span := &s.span[0]
+	span.Own = spool.AppendText(span.Own, ownOrder, orderID)
 	if replay {
-		*s.buf = withYes(*s.buf, AttrReplayed)
+		span.Own = spool.AppendYes(span.Own, ownReplayed)
 	}
 }
 
@@ -184,7 +199,7 @@ type aim struct {
 	method string
 	url    url.URL
 	common common
-	full   []byte // url.full
+	full   string // url.full
 }
 
 // aimed is the aim of r.
@@ -193,7 +208,7 @@ func (t *transport) aimed(r *http.Request) *aim {
 	if last := t.last.Load(); last != nil && last.method == m && last.url == *u {
 		return last
 	}
-	a := &aim{method: m, url: *u, full: withText(nil, semconv.URLFullKey, u.String())}
+	a := &aim{method: m, url: *u, full: u.String()}
 	a.common = t.tracer.common(sort{kind: otlp.Client, of: m, to: u.Host}, m, func(b []byte) []byte {
 		b = withText(b, semconv.HTTPRequestMethodKey, m)
 		host, port, err := net.SplitHostPort(u.Host)
@@ -213,7 +228,9 @@ func (t *transport) aimed(r *http.Request) *aim {
 // RoundTrip ends the span with the header of the answer.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	a := t.aimed(r)
-	span := t.tracer.begin(around(r.Context()), a.common, func(b []byte) []byte { return append(b, a.full...) })
+	var span httpSpan
+	span.begin(t.tracer, around(r.Context()), time.Now(), a.common, ownURL, a.full)
+	span.keep()
 	if slot := r.Header[TraceparentField]; len(slot) == 1 && slot[0] == "" {
 		slot[0] = span.context.String()
 	} else {
@@ -228,10 +245,10 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	res, err := t.base.RoundTrip(r)
 	if err != nil {
-		span.end(0, true, err)
+		span.end(time.Now(), 0, true, err)
 		return nil, err
 	}
-	span.end(res.StatusCode, res.StatusCode >= http.StatusBadRequest, nil)
+	span.end(time.Now(), res.StatusCode, res.StatusCode >= http.StatusBadRequest, nil)
 	return res, nil
 }
 

@@ -3,7 +3,6 @@ package telemetry
 import (
 	"context"
 	"strconv"
-	"sync"
 	"time"
 
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -45,24 +44,47 @@ func (t *Tracer) Send(_ context.Context, topic string, origins []string) (end fu
 	if own = child(parent, 1); !own.sampled || !parent.valid() && len(links) == 0 {
 		return func(error) {}
 	}
-	buf := scratch.Get().(*[]byte)
-	start := nanos(time.Now())
 	c := t.common(sort{kind: otlp.Producer, to: topic}, "send "+topic, func(b []byte) []byte { return messaging(b, "send", topic) })
-	b := otlp.AppendStart((*buf)[:0], own.trace, own.id, parent.id, start)
-	b = append(b, c.inline...)
-	b = withInt(b, semconv.MessagingBatchMessageCountKey, int64(len(origins)))
-	slot := t.box.Begin(start, c.template, b)
+	work := t.bench()
+	work.own = spool.AppendInt(append(work.own, c.inline...), ownMessages, int64(len(origins)))
+	work.begin(t, spool.Span{Record: record(own, parent, nanos(time.Now()), c), Own: work.own})
+	var link [64]byte
 	for _, l := range links {
-		b = otlp.AppendLink(b, l)
+		work.own = spool.AppendFields(work.own, otlp.AppendLink(link[:0], l))
 	}
 	return func(err error) {
-		stop := nanos(time.Now())
-		status, message := failure(err)
-		b = otlp.AppendEnd(b, stop, status, message)
-		t.box.Finish(stop, nil, spool.Begun{Slot: slot, Template: c.template, Span: b})
-		*buf = b
-		scratch.Put(buf)
+		work.own = ownFailure(work.own, err)
+		work.spans[0].Own = work.own
+		t.box.Finish(nanos(time.Now()), nil, work.spans)
+		t.put(work)
 	}
+}
+
+// bench is the memory for spans that end together; others get it after them.
+type bench struct {
+	spans []spool.Span
+	own   []byte // what the spans have of their own
+
+	sort   sort // of the latest that a Process took
+	common common
+}
+
+func (t *Tracer) bench() *bench {
+	if w, ok := t.benches.Get().(*bench); ok {
+		return w
+	}
+	return &bench{}
+}
+
+func (t *Tracer) put(w *bench) {
+	w.spans, w.own = w.spans[:0], w.own[:0]
+	t.benches.Put(w)
+}
+
+// begin begins a span.
+func (w *bench) begin(t *Tracer, span spool.Span) {
+	w.spans = append(w.spans, span)
+	t.box.Begin(&w.spans[len(w.spans)-1])
 }
 
 // Process collects the spans of a batch of messages that a consumer group
@@ -71,24 +93,7 @@ type Process struct {
 	tracer *Tracer
 	group  string
 	start  uint64
-	last   sort // of common
-	common common
 	*bench
-}
-
-// bench is the memory that the work on a batch takes; batches share it.
-type bench struct {
-	buf   []byte
-	spans []begun
-	ended []spool.Begun
-}
-
-var benches = sync.Pool{New: func() any { return &bench{} }}
-
-// begun is a span of a batch: its part of the buffer, its slot and its template.
-type begun struct {
-	from, to, slot int
-	template       spool.Template
 }
 
 // Process begins the work of a group on a batch.
@@ -96,7 +101,7 @@ func (t *Tracer) Process(group string) *Process {
 	if t == nil {
 		return nil
 	}
-	return &Process{tracer: t, group: group, start: nanos(time.Now()), bench: benches.Get().(*bench)}
+	return &Process{tracer: t, group: group, start: nanos(time.Now()), bench: t.bench()}
 }
 
 // Delivery is a message as a consumer got it, and what it says.
@@ -121,22 +126,20 @@ func (p *Process) Take(d Delivery) (traceparent string) {
 	if !own.sampled {
 		return own.String()
 	}
-	if of := (sort{otlp.Consumer, p.group, d.Topic, d.Event, d.Partition}); p.last != of {
-		p.last = of
+	if of := (sort{otlp.Consumer, p.group, d.Topic, d.Event}); p.sort != of {
+		p.sort = of
 		p.common = p.tracer.common(of, "process "+d.Topic, func(b []byte) []byte {
 			b = withText(b, AttrEvent, d.Event)
 			b = withText(b, semconv.MessagingConsumerGroupNameKey, p.group)
-			b = messaging(b, "process", d.Topic)
-			return withText(b, semconv.MessagingDestinationPartitionIDKey, strconv.Itoa(d.Partition))
+			return messaging(b, "process", d.Topic)
 		})
 	}
-	from := len(p.buf)
-	b := otlp.AppendStart(p.buf, own.trace, own.id, parent.id, p.start)
-	b = append(b, p.common.inline...)
-	b = withText(b, AttrOrder, d.OrderID)
-	b = withInt(b, semconv.MessagingKafkaOffsetKey, d.Offset)
-	p.buf = b
-	p.spans = append(p.spans, begun{from, len(b), p.tracer.box.Begin(p.start, p.common.template, b[from:]), p.common.template})
+	from := len(p.own)
+	p.own = append(p.own, p.common.inline...)
+	p.own = spool.AppendText(p.own, ownOrder, d.OrderID)
+	p.own = spool.AppendText(p.own, ownPartition, strconv.Itoa(d.Partition))
+	p.own = spool.AppendInt(p.own, ownOffset, d.Offset)
+	p.begin(p.tracer, spool.Span{Record: record(own, parent, p.start, p.common), Own: p.own[from:]})
 	return own.String()
 }
 
@@ -145,13 +148,7 @@ func (p *Process) End(err error) {
 	if p == nil {
 		return
 	}
-	stop := nanos(time.Now())
-	status, message := failure(err)
-	for _, s := range p.spans {
-		p.ended = append(p.ended, spool.Begun{Slot: s.slot, Template: s.template, Span: p.buf[s.from:s.to]})
-	}
-	p.tracer.box.Finish(stop, otlp.AppendEnd(nil, stop, status, message), p.ended...)
-	p.buf, p.spans, p.ended = p.buf[:0], p.spans[:0], p.ended[:0]
-	benches.Put(p.bench)
+	p.tracer.box.Finish(nanos(time.Now()), ownFailure(nil, err), p.spans)
+	p.tracer.put(p.bench)
 	p.bench = nil
 }

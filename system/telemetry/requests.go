@@ -77,23 +77,37 @@ func (m *Requests) Route(name string, h http.Handler) http.Handler {
 	spans := m.tracer.route(name)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		seen := &statusWriter{ResponseWriter: w}
-		r, span := m.tracer.serve(r, spans, m.believe)
+		var seen *statusWriter
+		var span *httpSpan
+		if m.tracer == nil {
+			seen = &statusWriter{ResponseWriter: w}
+		} else {
+			both := &tracedWriter{statusWriter: statusWriter{ResponseWriter: w}}
+			seen, span = &both.statusWriter, &both.span
+			r = m.tracer.serve(span, r, start, spans, m.believe)
+		}
 		m.inFlight.Inc()
 		defer func() {
 			m.inFlight.Dec()
 			p := recover()
 			code := seen.outcome(r, p)
-			span.end(code, code >= http.StatusInternalServerError || code == StatusHungUp, nil)
+			took := time.Since(start)
+			span.end(start.Add(took), code, code >= http.StatusInternalServerError || code == StatusHungUp, nil)
 			s := find(code)
 			s.count.Inc()
-			s.duration.Observe(time.Since(start).Seconds())
+			s.duration.Observe(took.Seconds())
 			if p != nil {
 				panic(p) // net/http closes the connection
 			}
 		}()
 		h.ServeHTTP(seen, r)
 	})
+}
+
+// tracedWriter is a statusWriter and the span beside it, in one piece of memory.
+type tracedWriter struct {
+	statusWriter
+	span httpSpan
 }
 
 // statusWriter remembers the status of an answer.

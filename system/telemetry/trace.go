@@ -36,6 +36,7 @@ const (
 type Tracing struct {
 	Endpoint string  `json:"endpoint"` // URL of an OTLP collector, http://host:port; "": no spans
 	Sample   float64 `json:"sample"`   // share of the traces that begin here, 0 to 1
+	Packed   bool    `json:"packed"`   // the collector is ordbench, which takes spans as the spool has them
 	Spool    string  `json:"spool"`    // directory for spans on their way, so that a kill loses none; "": memory
 }
 
@@ -59,12 +60,14 @@ func (t Tracing) Validate() error {
 //
 // It is not the SDK of OpenTelemetry: that takes 4 us and eleven allocations
 // for a span, which is more than all of tracing may cost. Here a span is
-// encoded as it begins, into the spool, and its end is appended to that. What
-// spans have in common is encoded once.
+// a record in the spool from when it begins, and becomes OTLP when it is sent, or
+// read. What spans have in common is encoded once.
 type Tracer struct {
 	sample   float64
 	box      *spool.Spool
 	exporter *exporter
+
+	benches sync.Pool // of *bench
 
 	mu    sync.Mutex
 	sorts map[sort]common
@@ -72,18 +75,20 @@ type Tracer struct {
 
 // sort is what spans must agree in to have all of their common part in common.
 type sort struct {
-	kind      otlp.Kind
-	of        string // group of a consumer, method of a client
-	to        string // topic, or host
-	event     string // of a consumer
-	partition int    // of a consumer
+	kind  otlp.Kind
+	of    string // group of a consumer, method of a client
+	to    string // topic, or host
+	event string // of a consumer
 }
 
 // common is what spans of one sort have in common.
 type common struct {
 	template spool.Template
-	inline   []byte // instead, where there is no room for a template
+	inline   []byte // instead, as a span's own, where there is no room for a template
 }
+
+// inline is what spans have in common without a template.
+func inline(fields []byte) common { return common{inline: spool.AppendFields(nil, fields)} }
 
 // mostSorts bounds the sorts that are remembered: hosts and events are for
 // others to name.
@@ -109,7 +114,12 @@ func (t *Tracer) makeCommon(name string, kind otlp.Kind, attributes func([]byte)
 	if template, ok := t.box.Template(b); ok {
 		return common{template: template}
 	}
-	return common{inline: b}
+	return inline(b)
+}
+
+// record is what is known of a span when it begins.
+func record(own, parent spanContext, start uint64, c common) spool.Record {
+	return spool.Record{TraceID: own.trace, ID: own.id, Parent: parent.id, Start: start, Template: c.template}
 }
 
 // StartTracer makes the tracer of a replica and sends its spans until it is
@@ -127,7 +137,7 @@ func StartTracer(cfg Tracing, component, replica string, reg prometheus.Register
 	} {
 		who = otlp.AppendText(who, otlp.OfResource, string(a.Key), a.Value.AsString())
 	}
-	box, err := spool.Open(cfg.Spool, replica, who)
+	box, err := spool.Open(cfg.Spool, replica, who, ownKeys)
 	if err != nil {
 		return nil, err
 	}
@@ -149,12 +159,10 @@ func (t *Tracer) Close() error {
 	return t.box.Close()
 }
 
-// scratch are buffers in which spans are encoded.
-var scratch = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
-
 func nanos(t time.Time) uint64 { return uint64(t.UnixNano()) }
 
-// withText, withInt and withYes append attributes of a span.
+// withText and withInt append attributes of a span to what it has in common with
+// others.
 func withText(b []byte, key attribute.Key, value string) []byte {
 	return otlp.AppendText(b, otlp.OfSpan, string(key), value)
 }
@@ -163,12 +171,36 @@ func withInt(b []byte, key attribute.Key, value int64) []byte {
 	return otlp.AppendInt(b, otlp.OfSpan, string(key), value)
 }
 
-func withYes(b []byte, key string) []byte { return otlp.AppendBool(b, otlp.OfSpan, key, true) }
+// The keys of what a span has of its own.
+const (
+	ownOrder spool.Key = 1 + iota
+	ownReplayed
+	ownPath
+	ownURL
+	ownStatus
+	ownError
+	ownPartition
+	ownOffset
+	ownMessages
+)
 
-// failure is the status that an error gives a span.
-func failure(err error) (status int32, message string) {
+// ownKeys are their names.
+var ownKeys = []string{
+	ownOrder - 1:     AttrOrder,
+	ownReplayed - 1:  AttrReplayed,
+	ownPath - 1:      string(semconv.URLPathKey),
+	ownURL - 1:       string(semconv.URLFullKey),
+	ownStatus - 1:    string(semconv.HTTPResponseStatusCodeKey),
+	ownError - 1:     string(semconv.ErrorTypeKey),
+	ownPartition - 1: string(semconv.MessagingDestinationPartitionIDKey),
+	ownOffset - 1:    string(semconv.MessagingKafkaOffsetKey),
+	ownMessages - 1:  string(semconv.MessagingBatchMessageCountKey),
+}
+
+// ownFailure appends the status that an error gives a span.
+func ownFailure(own []byte, err error) []byte {
 	if err == nil {
-		return 0, ""
+		return own
 	}
-	return otlp.StatusError, err.Error()
+	return spool.AppendFields(own, otlp.AppendStatus(nil, otlp.StatusError, err.Error()))
 }

@@ -59,7 +59,7 @@ func benchTracer(b *testing.B) *Tracer {
 	b.Helper()
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 	b.Cleanup(collector.Close)
-	t, err := StartTracer(Tracing{Endpoint: collector.URL, Sample: 1, Spool: b.TempDir()}, "order", "order-0",
+	t, err := StartTracer(Tracing{Endpoint: collector.URL, Sample: 1, Packed: true, Spool: b.TempDir()}, "order", "order-0",
 		prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)

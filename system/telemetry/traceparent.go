@@ -121,12 +121,13 @@ func within(ctx context.Context, c spanContext) context.Context {
 	return context.WithValue(ctx, spanKey{}, c)
 }
 
-// around is the span that ctx is within.
+// around is the span that ctx is within, for others to know.
 func around(ctx context.Context) spanContext {
 	switch v := ctx.Value(spanKey{}).(type) {
 	case spanContext:
 		return v
 	case *httpSpan:
+		v.keep()
 		return v.context
 	}
 	return spanContext{}

@@ -51,7 +51,7 @@ func (s Site) tracing(cfg system.Config) telemetry.Tracing {
 	if !cfg.Patterns.Tracing || s.Collector == "" {
 		return telemetry.Tracing{}
 	}
-	return telemetry.Tracing{Endpoint: s.Collector, Sample: cfg.Tracing.Sample, Spool: s.Spool}
+	return telemetry.Tracing{Endpoint: s.Collector, Sample: cfg.Tracing.Sample, Packed: true, Spool: s.Spool}
 }
 
 // clockSkew is how far the clocks of issuer and gateway may be apart.

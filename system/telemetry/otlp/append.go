@@ -22,10 +22,15 @@ func AppendName(b []byte, name string, kind Kind) []byte {
 	return append(b, 6<<3|byte(protowire.VarintType), byte(kind))
 }
 
-// AppendEnd appends what is known of a span when it has ended.
-func AppendEnd(b []byte, end uint64, status int32, message string) []byte {
+// AppendEnd appends when a span ended.
+func AppendEnd(b []byte, end uint64) []byte {
 	b = append(b, 8<<3|byte(protowire.Fixed64Type))
-	b = protowire.AppendFixed64(b, end)
+	return protowire.AppendFixed64(b, end)
+}
+
+// AppendStatus appends how a span ended, which is nothing if it is not known to
+// have failed.
+func AppendStatus(b []byte, status int32, message string) []byte {
 	if status == 0 && message == "" {
 		return b
 	}

@@ -76,15 +76,15 @@ func NewForwarder(endpoint string) (*Forwarder, error) {
 			f.headers.Set(strings.TrimSpace(key), plain)
 		}
 	}
-	f.headers.Set("Content-Type", protobufType)
+	f.headers.Set("Content-Type", MediaType)
 	go f.run()
 	return f, nil
 }
 
-// Send takes a copy of a request. It never waits.
+// Send takes a request, which nobody may change any more. It never waits.
 func (f *Forwarder) Send(request []byte) {
 	select {
-	case f.queue <- bytes.Clone(request):
+	case f.queue <- request:
 	default:
 		f.dropped.Add(1)
 	}

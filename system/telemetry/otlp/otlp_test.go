@@ -212,8 +212,8 @@ func TestAppendedRequestIsOTLP(t *testing.T) {
 	span = AppendBool(span, OfSpan, "yes", true)
 	span = AppendDouble(span, OfSpan, "half", math.Float64bits(0.5))
 	span = AppendLink(span, Link{trace, up})
-	span = AppendEnd(span, 2000, StatusError, "gone")
-	root := AppendEnd(AppendName(AppendStart(nil, trace, up, SpanID{}, 900), "POST /orders", Server), 990, 0, "")
+	span = AppendStatus(AppendEnd(span, 2000), StatusError, "gone")
+	root := AppendEnd(AppendName(AppendStart(nil, trace, up, SpanID{}, 900), "POST /orders", Server), 990)
 	list := AppendSpan(AppendSpan(nil, span), root)
 	request := append(AppendRequest(nil, AppendText(nil, OfResource, "service.name", "inventory"), "scope", "schema", len(list)), list...)
 

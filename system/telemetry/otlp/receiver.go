@@ -1,6 +1,7 @@
 package otlp
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"encoding/binary"
@@ -11,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -23,7 +23,9 @@ const (
 	// grpcPath is the method of the gRPC service.
 	grpcPath = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
-	protobufType = "application/x-protobuf"
+	// MediaType is that of requests over HTTP.
+	MediaType = "application/x-protobuf"
+
 	requestLimit = 16 << 20
 	receiveGrace = 2 * time.Second
 )
@@ -31,10 +33,13 @@ const (
 // Receiver takes traces over OTLP, as HTTP with protobuf bodies and as gRPC,
 // both on the same address.
 type Receiver struct {
-	// Take is given each request, from several goroutines. The bytes are its
-	// own only until it returns. It says how many spans of the request it
-	// could not use; an error says that the request is none.
+	// Take is given each request, from several goroutines, and may keep it. It
+	// says how many spans of the request it could not use; an error says that
+	// the request is none.
 	Take func(request []byte) (rejected int, err error)
+	// Also is the media type of other requests that are taken over HTTP, as they
+	// are; "" is none.
+	Also string
 }
 
 // Serve answers on l until ctx ends, and closes l.
@@ -67,40 +72,22 @@ func (r Receiver) Handler() http.Handler {
 	return mux
 }
 
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
-
-// read reads b whole into a buffer that the caller gives back.
-func read(from io.Reader, size int64) (*[]byte, error) {
-	buf := buffers.Get().(*[]byte)
-	b := (*buf)[:0]
-	if int64(cap(b)) < size {
-		b = make([]byte, 0, size)
+// read reads a request whole; size is how long it is, as far as is known.
+func read(from io.Reader, size int64) ([]byte, error) {
+	b := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
+	if _, err := b.ReadFrom(io.LimitReader(from, requestLimit+1)); err != nil {
+		return nil, err
 	}
-	from = io.LimitReader(from, requestLimit+1)
-	for {
-		if len(b) == cap(b) {
-			b = append(b, 0)[:len(b)]
-		}
-		n, err := from.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		*buf = b
-		switch {
-		case len(b) > requestLimit:
-			buffers.Put(buf)
-			return nil, &http.MaxBytesError{Limit: requestLimit}
-		case errors.Is(err, io.EOF):
-			return buf, nil
-		case err != nil:
-			buffers.Put(buf)
-			return nil, err
-		}
+	if b.Len() > requestLimit {
+		return nil, &http.MaxBytesError{Limit: requestLimit}
 	}
+	return b.Bytes(), nil
 }
 
 func (r Receiver) overHTTP(w http.ResponseWriter, req *http.Request) {
 	kind, _, err := mime.ParseMediaType(req.Header.Get("Content-Type"))
-	if err != nil || kind != protobufType {
-		http.Error(w, "traces are taken as "+protobufType, http.StatusUnsupportedMediaType)
+	if err != nil || kind != MediaType && (kind != r.Also || kind == "") {
+		http.Error(w, "traces are taken as "+MediaType, http.StatusUnsupportedMediaType)
 		return
 	}
 	body, size := io.Reader(req.Body), min(max(req.ContentLength, 0), requestLimit)
@@ -117,7 +104,7 @@ func (r Receiver) overHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "unknown encoding "+encoding, http.StatusUnsupportedMediaType)
 		return
 	}
-	buf, err := read(body, size)
+	request, err := read(body, size)
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
@@ -127,13 +114,12 @@ func (r Receiver) overHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	defer buffers.Put(buf)
-	rejected, err := r.Take(*buf)
+	rejected, err := r.Take(request)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	w.Header().Set("Content-Type", protobufType)
+	w.Header().Set("Content-Type", MediaType)
 	_, _ = w.Write(answer(rejected))
 }
 
@@ -176,12 +162,10 @@ func (r Receiver) overGRPC(w http.ResponseWriter, req *http.Request) {
 }
 
 func (r Receiver) call(req *http.Request) (framed []byte, code string, err error) {
-	buf, err := read(req.Body, 0)
+	b, err := read(req.Body, 0)
 	if err != nil {
 		return nil, grpcInvalidArgument, err
 	}
-	defer buffers.Put(buf)
-	b := *buf
 	if len(b) < frameSize {
 		return nil, grpcInvalidArgument, errors.New("the message is cut off")
 	}
@@ -193,16 +177,13 @@ func (r Receiver) call(req *http.Request) (framed []byte, code string, err error
 		if req.Header.Get("Grpc-Encoding") != "gzip" {
 			return nil, grpcUnimplemented, errors.New("messages are taken plain or as gzip")
 		}
-		zipped, err := gzip.NewReader(strings.NewReader(string(body)))
+		zipped, err := gzip.NewReader(bytes.NewReader(body))
 		if err != nil {
 			return nil, grpcInvalidArgument, err
 		}
-		plain, err := read(zipped, 0)
-		if err != nil {
+		if body, err = read(zipped, 0); err != nil {
 			return nil, grpcInvalidArgument, err
 		}
-		defer buffers.Put(plain)
-		body = *plain
 	}
 	rejected, err := r.Take(body)
 	if err != nil {

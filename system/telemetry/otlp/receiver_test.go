@@ -75,16 +75,16 @@ func TestReceiverOverHTTP(t *testing.T) {
 		body           []byte
 		status         int
 	}{
-		{"protobuf", protobufType, "", good, 200},
-		{"protobuf with a parameter", protobufType + "; charset=binary", "", good, 200},
-		{"zipped", protobufType, "gzip", zip(t, good), 200},
-		{"an empty request", protobufType, "", nil, 200},
+		{"protobuf", MediaType, "", good, 200},
+		{"protobuf with a parameter", MediaType + "; charset=binary", "", good, 200},
+		{"zipped", MediaType, "gzip", zip(t, good), 200},
+		{"an empty request", MediaType, "", nil, 200},
 		{"JSON", "application/json", "", []byte("{}"), 415},
 		{"no type", "", "", good, 415},
-		{"an encoding that nobody knows", protobufType, "lzma", good, 415},
-		{"said to be zipped", protobufType, "gzip", good, 400},
-		{"cut off", protobufType, "", good[:len(good)/2], 400},
-		{"too long", protobufType, "gzip", zip(t, make([]byte, requestLimit+1)), 413},
+		{"an encoding that nobody knows", MediaType, "lzma", good, 415},
+		{"said to be zipped", MediaType, "gzip", good, 400},
+		{"cut off", MediaType, "", good[:len(good)/2], 400},
+		{"too long", MediaType, "gzip", zip(t, make([]byte, requestLimit+1)), 413},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			req, err := http.NewRequest(http.MethodPost, r.url+HTTPPath, bytes.NewReader(row.body))
@@ -224,7 +224,7 @@ func TestForwarderSaysWhatWasNotTaken(t *testing.T) {
 func TestReceiverRefusesABrokenBody(t *testing.T) {
 	w := httptest.NewRecorder()
 	req := httptest.NewRequest(http.MethodPost, HTTPPath, io.MultiReader(bytes.NewReader(sample(t)[:10]), brokenReader{}))
-	req.Header.Set("Content-Type", protobufType)
+	req.Header.Set("Content-Type", MediaType)
 	Receiver{Take: func([]byte) (int, error) {
 		t.Error("taken")
 		return 0, nil

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -99,53 +98,57 @@ func read(file []byte) (estate, error) {
 		return estate{}, errNotASpool
 	}
 	left := estate{resource: file[resourceAt+4:][:size]}
-	templates, err := readTemplates(file)
+	usedTemplates := binary.NativeEndian.Uint64(file[templatesAt:])
+	if usedTemplates > templateSize {
+		return estate{}, errNotASpool
+	}
+	templates, err := readTemplates(file[headSize:][:usedTemplates])
 	if err != nil {
 		return estate{}, err
 	}
+	ended := map[otlp.SpanID]bool{}
 	for half := range 2 {
 		used := binary.NativeEndian.Uint64(file[usedAt+8*half:])
 		if used > halfSize {
 			return estate{}, errNotASpool
 		}
-		for rest := file[halfAt(half):][:used]; len(rest) > 0; {
-			n, list, err := expand(nil, rest, templates)
+		spans := file[halfAt(half):][:used]
+		for rest := spans; len(rest) > 0; {
+			r, _, n, err := readEntry(rest)
+			if err != nil {
+				return estate{}, err
+			}
+			ended[r.ID], rest = true, rest[n:]
+		}
+		for rest := spans; len(rest) > 0; {
+			n, list, err := templates.expand(nil, rest)
 			if err != nil {
 				return estate{}, err
 			}
 			left.lists, rest = append(left.lists, list), rest[n:]
 		}
 	}
-	ended := map[otlp.SpanID]bool{}
-	for _, list := range left.lists {
-		if err := scan(list, func(s *otlp.Span) { ended[s.ID] = true }); err != nil {
-			return estate{}, err
-		}
-	}
-	var interrupted []byte
+	// When it was killed nobody knows; it was alive at the last beat.
 	beat := binary.NativeEndian.Uint64(file[beatAt:])
+	why := otlp.AppendStatus(otlp.AppendBool(nil, otlp.OfSpan, Interrupted, true), otlp.StatusError, "the process was gone before the span ended")
+	var interrupted []byte
 	for i := range slots {
-		word := binary.NativeEndian.Uint32(file[slotAt(i):])
-		size, t := word&0xffff, int(word>>16)
-		if size == 0 {
+		slot := file[slotAt(i):][:slotSize]
+		if binary.NativeEndian.Uint32(slot) == 0 {
 			continue
 		}
-		if size > slotSize-4 || t >= len(templates) {
-			return estate{}, errNotASpool
-		}
-		begun := slices.Concat(file[slotAt(i)+4:][:size], templates[t])
-		var id otlp.SpanID
-		var start uint64
-		if err := scan(otlp.AppendSpan(nil, begun), func(s *otlp.Span) { id, start = s.ID, s.Start }); err != nil {
+		r, own, _, err := readEntry(slot[slotHead:])
+		if err != nil {
 			return estate{}, err
 		}
-		if ended[id] {
+		if ended[r.ID] {
 			continue
 		}
-		// When it was killed nobody knows; it was alive at the last beat.
-		span := otlp.AppendBool(begun, otlp.OfSpan, Interrupted, true)
-		span = otlp.AppendEnd(span, max(start, beat), otlp.StatusError, "the process was gone before the span ended")
-		if interrupted = otlp.AppendSpan(interrupted, span); len(interrupted) > sendSize {
+		r.End = max(r.Start, beat)
+		if interrupted, err = templates.append(interrupted, &r, own, why); err != nil {
+			return estate{}, err
+		}
+		if len(interrupted) > sendSize {
 			left.lists, interrupted = append(left.lists, interrupted), nil
 		}
 	}
@@ -155,32 +158,15 @@ func read(file []byte) (estate, error) {
 	return left, nil
 }
 
-// scan reads a list of spans.
-func scan(list []byte, found func(*otlp.Span)) error {
-	var scanner otlp.Scanner
-	_, err := scanner.Scan(append(otlp.AppendRequest(nil, nil, "", "", len(list)), list...), func(_ *otlp.Resource, s *otlp.Span) error {
-		found(s)
-		return nil
-	})
-	return err
-}
-
-// readTemplates reads the templates of a file, the empty one first.
-func readTemplates(file []byte) ([][]byte, error) {
-	used := binary.NativeEndian.Uint64(file[templatesAt:])
-	if used > templateSize {
-		return nil, errNotASpool
-	}
-	templates := make([][]byte, 1)
-	for rest := file[headSize:][:used]; len(rest) > 0; {
-		if len(rest) < 4 {
-			return nil, errNotASpool
+// readTemplates reads templates, the empty one first.
+func readTemplates(b []byte) (common, error) {
+	templates := make(common, 1)
+	for len(b) > 0 {
+		t, rest, err := cutSized(b)
+		if err != nil {
+			return nil, err
 		}
-		size := int(binary.NativeEndian.Uint32(rest))
-		if rest = rest[4:]; size > len(rest) {
-			return nil, errNotASpool
-		}
-		templates, rest = append(templates, rest[:size]), rest[size:]
+		templates, b = append(templates, t), rest
 	}
 	return templates, nil
 }

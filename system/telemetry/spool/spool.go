@@ -3,7 +3,8 @@
 // collector now and then. What a process left behind, Recover sends.
 //
 // Spans of one sort have most of their bytes in common, and those are kept once,
-// as a Template; what is written for each span is a third of it.
+// as a Template; what is written for each span is a Record and the few
+// attributes that are its own.
 //
 // The invariant: a span is in the hands of the kernel as soon as it has begun.
 // The spool is a file in memory, shared with the page cache, so a write to it
@@ -37,12 +38,14 @@ const Interrupted = "ordbench.interrupted"
 
 // A spool is a head, then templates, then slots for the spans that have begun,
 // then two halves for those that have ended: while one is sent the other is
-// written. A span in a half is its length, 4 bytes, the number of its template,
-// 4 bytes, and its own bytes. A template is its length, 4 bytes, and its bytes.
+// written. A span in a half is its Record, and then its own attributes, filled
+// up to a multiple of 8 bytes; one in a slot has a word before that says whether
+// there is one. A template is its length, 4 bytes, and its bytes; the first ones
+// are the names of keys.
 const (
 	headSize     = 4096
 	templateSize = 256 << 10 // one takes some 350
-	slotSize     = 1024      // a span takes some 150
+	slotSize     = 512       // a span takes some 100, and long URLs more
 	slots        = 4096
 	halfSize     = 4 << 20
 	fileSize     = headSize + templateSize + slots*slotSize + 2*halfSize
@@ -53,11 +56,12 @@ const (
 	templatesAt = 32 // bytes of the templates that count, 8
 	resourceAt  = 40 // length, 4 bytes, and the resource
 
-	entryHead = 8 // before the bytes of a span in a half
+	slotHead = 8 // before the record in a slot
+	ownLimit = slotSize - slotHead - recordSize
 )
 
 // magic says what the file is, and in which version.
-const magic = "ordspan3"
+const magic = "ordspan5"
 
 // suffix of the files that Recover looks for.
 const suffix = ".spans"
@@ -85,7 +89,7 @@ type Spool struct {
 	mu        sync.Mutex
 	active    int // the half that is written
 	free      []int
-	templates [][]byte // by number; the first is empty
+	templates common
 	wake      chan struct{}
 
 	sent int    // of the half that is not active, by calls of Drain that failed later
@@ -95,12 +99,16 @@ type Spool struct {
 }
 
 // Open makes a spool in dir, in a file named after name; its resource is a
-// list of attributes. Without a dir the spool dies with the process.
-func Open(dir, name string, resource []byte) (*Spool, error) {
+// list of attributes, and keys are those that spans have of their own. Without a
+// dir the spool dies with the process.
+func Open(dir, name string, resource []byte, keys []string) (*Spool, error) {
 	if len(resource) > headSize-resourceAt-4 {
 		return nil, fmt.Errorf("spool: the resource is %d bytes long", len(resource))
 	}
-	s := &Spool{resource: resource, templates: make([][]byte, 1), wake: make(chan struct{}, 1)}
+	if len(keys) > mostKeys {
+		return nil, fmt.Errorf("spool: %d keys are too many", len(keys))
+	}
+	s := &Spool{resource: resource, templates: make(common, 1), wake: make(chan struct{}, 1)}
 	if dir == "" {
 		s.mem = make([]byte, fileSize)
 	} else if err := s.create(dir, name); err != nil {
@@ -113,6 +121,9 @@ func Open(dir, name string, resource []byte) (*Spool, error) {
 	copy(s.mem[resourceAt+4:], resource)
 	atomic.StoreUint32(s.word(resourceAt), uint32(len(resource)))
 	copy(s.mem[magicAt:], magic)
+	for _, key := range keys {
+		s.Template([]byte(key)) // there is room
+	}
 	return s, nil
 }
 
@@ -161,12 +172,6 @@ func (s *Spool) used(half int) *uint64 {
 func slotAt(i int) int    { return headSize + templateSize + i*slotSize }
 func halfAt(half int) int { return slotAt(slots) + half*halfSize }
 
-// noSlot is the slot of a span that has none.
-const noSlot = -1
-
-// Template is what spans have in common, by its number. The zero is nothing.
-type Template uint16
-
 // Template keeps what spans have in common for as long as the spool lasts: a
 // process makes few, once each. Where there is no room left ok is false, and
 // every span needs to have it by itself.
@@ -187,22 +192,25 @@ func (s *Spool) Template(common []byte) (t Template, ok bool) {
 	return Template(len(s.templates) - 1), true
 }
 
-// Begin notes a span that has begun, with what is known of it: at is its
-// start, in nanoseconds. The slot is for Finish. A span that is too long for
-// one, or one too many, is not kept until it ends.
-func (s *Spool) Begin(at uint64, t Template, span []byte) (slot int) {
+// Begin notes a span that has begun, with what is known of it. One that has more
+// of its own than a slot has room for, or one too many, is not kept until it
+// ends.
+func (s *Spool) Begin(span *Span) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mem == nil || len(s.free) == 0 || len(span) > slotSize-4 {
-		return noSlot
+	span.held = 0
+	if s.mem != nil && len(s.free) > 0 && len(span.Own) <= ownLimit {
+		slot := s.free[len(s.free)-1]
+		s.free = s.free[:len(s.free)-1]
+		span.held = slot + 1
+		span.size = uint32(len(span.Own))
+		at := slotAt(slot)
+		copy(s.mem[at+slotHead:], span.bytes())
+		copy(s.mem[at+slotHead+recordSize:], span.Own)
+		// The mark comes last: a slot without one is empty.
+		atomic.StoreUint32(s.word(at), 1)
+		s.beat(span.Start)
 	}
-	slot = s.free[len(s.free)-1]
-	s.free = s.free[:len(s.free)-1]
-	copy(s.mem[slotAt(slot)+4:], span)
-	// The length comes last: a slot without one is empty.
-	atomic.StoreUint32(s.word(slotAt(slot)), uint32(t)<<16|uint32(len(span)))
-	s.beat(at)
-	return slot
+	s.mu.Unlock()
 }
 
 // beat notes a moment of which something is written. Those of a batch are one.
@@ -212,16 +220,10 @@ func (s *Spool) beat(at uint64) {
 	}
 }
 
-// Begun is a span that Begin was given, and the slot it got.
-type Begun struct {
-	Slot     int
-	Template Template
-	Span     []byte
-}
-
 // Finish keeps spans that have ended, at the nanosecond given, until they are
-// sent. end is what their end adds to each.
-func (s *Spool) Finish(at uint64, end []byte, spans ...Begun) {
+// sent, whether Begin was given them or not. tail is what each of them has
+// besides, made as Own is.
+func (s *Spool) Finish(end uint64, tail []byte, spans []Span) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mem == nil {
@@ -230,24 +232,25 @@ func (s *Spool) Finish(at uint64, end []byte, spans ...Begun) {
 	}
 	used := s.used(s.active)
 	kept := s.mem[halfAt(s.active):][:*used:halfSize]
-	for _, span := range spans {
-		size := len(span.Span) + len(end)
-		if len(kept)+entryHead+size > halfSize {
+	for i := range spans {
+		span := &spans[i]
+		size := len(span.Own) + len(tail)
+		if len(kept)+entrySize(size) > halfSize {
 			s.lost.Add(1)
 			continue
 		}
-		kept = binary.NativeEndian.AppendUint32(kept, uint32(size))
-		kept = binary.NativeEndian.AppendUint32(kept, uint32(span.Template))
-		kept = append(append(kept, span.Span...), end...)
+		next := len(kept) + entrySize(size)
+		span.End, span.size = end, uint32(size)
+		kept = append(append(append(kept, span.bytes()...), span.Own...), tail...)[:next]
 	}
 	// The count comes after what it counts: what is behind it was never
 	// written. The slots come last: until then they have the spans.
 	atomic.StoreUint64(used, uint64(len(kept)))
-	s.beat(at)
-	for _, span := range spans {
-		if span.Slot != noSlot {
-			atomic.StoreUint32(s.word(slotAt(span.Slot)), 0)
-			s.free = append(s.free, span.Slot)
+	s.beat(end)
+	for i := range spans {
+		if slot := spans[i].held - 1; slot >= 0 {
+			atomic.StoreUint32(s.word(slotAt(slot)), 0)
+			s.free = append(s.free, slot)
 		}
 	}
 	if len(kept) > halfSize/4 {
@@ -264,9 +267,30 @@ func (s *Spool) Wake() <-chan struct{} { return s.wake }
 // Lost counts the spans that had ended and for which there was no room.
 func (s *Spool) Lost() uint64 { return s.lost.Load() }
 
-// Drain sends what has ended so far. What cannot be sent stays. One call is
-// under way at a time.
+// Drain sends what has ended so far, as OTLP. What cannot be sent stays. One call
+// of Drain or DrainPacked is under way at a time.
 func (s *Spool) Drain(send Send) error {
+	return s.drain(func(half []byte, templates common) (n int, err error) {
+		n, list, err := templates.expand(s.buf[:0], half)
+		if err != nil { // nobody else writes it
+			return 0, err
+		}
+		s.buf = list
+		return n, send(head(s.resource, len(list)), list)
+	})
+}
+
+// DrainPacked sends the same, packed, to who has Unpack.
+func (s *Spool) DrainPacked(send Send) error {
+	return s.drain(func(half []byte, templates common) (n int, err error) {
+		// A copy: who sends may still be at it when the spool is gone.
+		s.buf = append(s.buf[:0], half...)
+		return len(half), send(packedHead(s.resource, templates), s.buf)
+	})
+}
+
+// drain hands what has ended to take, which says how much of it it took.
+func (s *Spool) drain(take func(half []byte, templates common) (n int, err error)) error {
 	for range 2 { // what the last call could not send, then the rest
 		s.mu.Lock()
 		if s.mem == nil {
@@ -281,12 +305,8 @@ func (s *Spool) Drain(send Send) error {
 		half, templates := s.mem[halfAt(full):][:*s.used(full)], s.templates
 		s.mu.Unlock()
 		for s.sent < len(half) {
-			n, list, err := expand(s.buf[:0], half[s.sent:], templates)
-			if err != nil { // nobody else writes it
-				return err
-			}
-			s.buf = list
-			if err := send(head(s.resource, len(list)), list); err != nil {
+			n, err := take(half[s.sent:], templates)
+			if err != nil {
 				return err
 			}
 			s.sent += n
@@ -299,23 +319,6 @@ func (s *Spool) Drain(send Send) error {
 // head is that of a request for spans of that many bytes.
 func head(resource []byte, size int) []byte {
 	return otlp.AppendRequest(nil, resource, scope, SchemaURL, size)
-}
-
-// expand appends spans of a half to a list until it is long enough, and says
-// how many bytes of the half these were.
-func expand(list, half []byte, templates [][]byte) (n int, longer []byte, err error) {
-	for n < len(half) && len(list) < sendSize {
-		if len(half)-n < entryHead {
-			return 0, nil, errNotASpool
-		}
-		size, t := int(binary.NativeEndian.Uint32(half[n:])), int(binary.NativeEndian.Uint32(half[n+4:]))
-		if n += entryHead; size > len(half)-n || t >= len(templates) {
-			return 0, nil, errNotASpool
-		}
-		list = otlp.AppendSpan(list, half[n:][:size], templates[t])
-		n += size
-	}
-	return n, list, nil
 }
 
 // Close gives the memory back. The file goes with it unless there is

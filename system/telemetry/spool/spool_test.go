@@ -35,13 +35,13 @@ func TestMain(m *testing.M) {
 const ended = 1000
 
 func fill(dir string) error {
-	s, err := Open(dir, "victim", resource("victim"))
+	s, err := Open(dir, "victim", resource("victim"), keys)
 	if err != nil {
 		return err
 	}
 	for n := range 2 * ended {
-		if slot := begin(s, n+1); n < ended {
-			finish(s, slot, n+1)
+		if one := begin(s, n+1); n < ended {
+			finish(s, one)
 		}
 	}
 	fmt.Println("full")
@@ -58,17 +58,36 @@ func spanID(n int) (id otlp.SpanID) {
 	return id
 }
 
-// begun is the span n. Every third has its name from a template.
-func begun(s *Spool, n int) (Template, []byte) {
-	span := otlp.AppendStart(nil, otlp.TraceID{1}, spanID(n), otlp.SpanID{}, uint64(n))
+// keys are what the spans have of their own; one of them says it twice.
+var keys = []string{"n", "text", "odd"}
+
+const (
+	keyN Key = 1 + iota
+	keyText
+	keyOdd
+)
+
+// span is the span n. Every third has its name from a template.
+func span(s *Spool, n int) Span {
+	r := Record{TraceID: otlp.TraceID{1}, ID: spanID(n), Start: uint64(n)}
 	if n%3 != 0 {
-		return 0, otlp.AppendName(span, spanName(n), otlp.Internal)
+		return Span{Record: r, Own: append(own(n), AppendFields(nil, otlp.AppendName(nil, spanName(n), otlp.Internal))...)}
 	}
-	if len(s.templates) < 2 {
+	if len(s.templates) < 2+len(keys) {
 		s.Template(otlp.AppendName(nil, "another", otlp.Client))
 		s.Template(otlp.AppendName(nil, spanName(3), otlp.Internal))
 	}
-	return 2, span
+	r.Template = Template(len(keys) + 2)
+	return Span{Record: r, Own: own(n)}
+}
+
+// own is what the span n has of its own.
+func own(n int) []byte {
+	b := AppendText(AppendInt(nil, keyN, int64(n)), keyText, spanName(n))
+	if n%2 != 0 {
+		b = AppendYes(b, keyOdd)
+	}
+	return b
 }
 
 func spanName(n int) string {
@@ -78,14 +97,14 @@ func spanName(n int) string {
 	return fmt.Sprint("span ", n)
 }
 
-func begin(s *Spool, n int) (slot int) {
-	t, span := begun(s, n)
-	return s.Begin(uint64(n), t, span)
+func begin(s *Spool, n int) Span {
+	one := span(s, n)
+	s.Begin(&one)
+	return one
 }
 
-func finish(s *Spool, slot, n int) {
-	t, span := begun(s, n)
-	s.Finish(uint64(n+1), otlp.AppendEnd(nil, uint64(n+1), 0, ""), Begun{slot, t, span})
+func finish(s *Spool, one Span) {
+	s.Finish(one.Start+1, nil, []Span{one})
 }
 
 // collected is what a collector was sent.
@@ -105,6 +124,9 @@ func (c *collected) send(head, spans []byte) error {
 		n := int(binary.BigEndian.Uint64(s.ID[:]))
 		if string(s.Name) != spanName(n) || s.Kind != otlp.Internal || s.Start != uint64(n) {
 			return fmt.Errorf("span %d came as %q, kind %d, from %d", n, s.Name, s.Kind, s.Start)
+		}
+		if s.Int("n") != int64(n) || string(s.Text("text")) != spanName(n) || s.Int("odd") != int64(n%2) {
+			return fmt.Errorf("span %d came with %d, %q, %d", n, s.Int("n"), s.Text("text"), s.Int("odd"))
 		}
 		c.spans[n]++
 		c.services[string(r.Text("service.name"))] = true
@@ -135,7 +157,7 @@ func TestDrainSendsEachSpanOnce(t *testing.T) {
 			if kind == "file" {
 				dir = t.TempDir()
 			}
-			s, err := Open(dir, "order-0", resource("order"))
+			s, err := Open(dir, "order-0", resource("order"), keys)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -145,13 +167,13 @@ func TestDrainSendsEachSpanOnce(t *testing.T) {
 			}
 			for round := range 3 {
 				for n := range 100 {
-					finish(s, begin(s, 1+round*100+n), 1+round*100+n)
+					finish(s, begin(s, 1+round*100+n))
 				}
 				away := errors.New("the collector is away")
 				if err := s.Drain(func(_, _ []byte) error { return away }); !errors.Is(err, away) {
 					t.Errorf("drained: %v", err)
 				}
-				finish(s, begin(s, 1000+round), 1000+round)
+				finish(s, begin(s, 1000+round))
 				if err := s.Drain(got.send); err != nil {
 					t.Fatal(err)
 				}
@@ -170,7 +192,7 @@ func TestDrainSendsEachSpanOnce(t *testing.T) {
 			if dir != "" && len(files(t, dir)) != 0 {
 				t.Errorf("left %v", files(t, dir))
 			}
-			finish(s, noSlot, 1) // after the end: lost, and counted
+			finish(s, begin(s, 1)) // after the end: lost, and counted
 			if s.Lost() != 1 {
 				t.Errorf("lost %d, want 1", s.Lost())
 			}
@@ -235,13 +257,14 @@ func TestKilledProcessLosesNoSpan(t *testing.T) {
 // A process that dies between the two notes of an end has ended the span.
 func TestSpanIsNotInterruptedIfItsEndIsThere(t *testing.T) {
 	dir := t.TempDir()
-	s, err := Open(dir, "order-0", nil)
+	s, err := Open(dir, "order-0", nil, keys)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	begin(s, 1)
-	finish(s, noSlot, 1) // its slot stays taken
+	one := begin(s, 1)
+	one.held = 0 // its slot stays taken
+	finish(s, one)
 	file, err := os.ReadFile(s.path())
 	if err != nil {
 		t.Fatal(err)
@@ -262,14 +285,14 @@ func TestSpanIsNotInterruptedIfItsEndIsThere(t *testing.T) {
 }
 
 func TestFullSpoolCountsWhatItLoses(t *testing.T) {
-	s, err := Open("", "", nil)
+	s, err := Open("", "", nil, keys)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
 	woken, kept := false, 0
 	for n := 1; s.Lost() < 10; n++ {
-		finish(s, begin(s, n), n)
+		finish(s, begin(s, n))
 		kept = n
 		select {
 		case <-s.Wake():
@@ -287,17 +310,17 @@ func TestFullSpoolCountsWhatItLoses(t *testing.T) {
 }
 
 func TestMoreSpansThanSlotsAreKeptOnceTheyEnd(t *testing.T) {
-	s, err := Open("", "", nil)
+	s, err := Open("", "", nil, keys)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	var taken []int
+	var taken []Span
 	for n := range slots + 100 {
 		taken = append(taken, begin(s, n+1))
 	}
-	for n, slot := range taken {
-		finish(s, slot, n+1)
+	for _, one := range taken {
+		finish(s, one)
 	}
 	got := newCollected()
 	if err := s.Drain(got.send); err != nil || len(got.spans) != slots+100 || len(s.free) != slots {
@@ -323,7 +346,7 @@ func TestRecoverLeavesAloneWhatIsNoSpool(t *testing.T) {
 }
 
 func TestTemplatesEndWhereTheirRoomDoes(t *testing.T) {
-	s, err := Open("", "", nil)
+	s, err := Open("", "", nil, keys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,11 +356,11 @@ func TestTemplatesEndWhereTheirRoomDoes(t *testing.T) {
 		if !ok {
 			break
 		}
-		if n++; got != Template(n) {
+		if n++; got != Template(len(keys)+n) {
 			t.Fatalf("the %dth is called %d", n, got)
 		}
 	}
-	if n != templateSize/1004 {
+	if n != (templateSize-len("ntextodd")-4*len(keys))/1004 {
 		t.Errorf("room for %d", n)
 	}
 	if err := s.Close(); err != nil {
@@ -350,14 +373,14 @@ func TestTemplatesEndWhereTheirRoomDoes(t *testing.T) {
 
 // What was sent is not sent again because a later request failed.
 func TestDrainGoesOnWhereItFailed(t *testing.T) {
-	s, err := Open("", "", nil)
+	s, err := Open("", "", nil, keys)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
 	const spans = 20_000
 	for n := range spans {
-		finish(s, begin(s, n+1), n+1)
+		finish(s, begin(s, n+1))
 	}
 	got := newCollected()
 	away, calls := errors.New("the collector is away"), 0
@@ -384,16 +407,82 @@ func TestDrainGoesOnWhereItFailed(t *testing.T) {
 	}
 }
 
-// Whatever a file holds, it is read or refused, and what is read is OTLP.
-func FuzzRead(f *testing.F) {
-	f.Add([]byte(magic), uint64(0), uint64(0), uint64(0), uint32(0), uint32(0), []byte{}, []byte{})
-	span := otlp.AppendStart(nil, otlp.TraceID{1}, spanID(1), otlp.SpanID{}, 1)
+// Packed spans are the same spans.
+func TestPackedSpansAreWhatTheyWere(t *testing.T) {
+	s, err := Open("", "", resource("order"), keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const spans = 5000
+	for n := range spans {
+		finish(s, begin(s, n+1))
+	}
+	away := errors.New("the collector is away")
+	if err := s.DrainPacked(func(_, _ []byte) error { return away }); !errors.Is(err, away) {
+		t.Errorf("drained: %v", err)
+	}
+	got := newCollected()
+	var sizes []int
+	send := func(head, list []byte) error {
+		sizes = append(sizes, len(list))
+		return got.send(head, list)
+	}
+	if err := s.DrainPacked(func(head, list []byte) error { return Unpack(append(head, list...), send) }); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.spans) != spans || !got.services["order"] || len(sizes) < 2 || sizes[0] > 2*sendSize {
+		t.Errorf("%d spans of %d, of %v, in requests of %v", len(got.spans), spans, got.services, sizes)
+	}
+	for n, times := range got.spans {
+		if times != 1 {
+			t.Fatalf("span %d came %d times", n, times)
+		}
+	}
+	if err := Unpack([]byte("no spans"), send); !errors.Is(err, errNotASpool) {
+		t.Errorf("unpacked: %v", err)
+	}
+}
+
+// entry is a span as a half has it.
+func entry(s Span) []byte {
+	s.size = uint32(len(s.Own))
+	b := append(s.bytes(), s.Own...)
+	return append(b, make([]byte, entrySize(len(s.Own))-len(b))...)
+}
+
+// Whatever packed spans are, they are read or refused, and what is read is OTLP.
+func FuzzUnpack(f *testing.F) {
 	name := otlp.AppendName(nil, "span", otlp.Internal)
-	template := append(binary.NativeEndian.AppendUint32(nil, uint32(len(name))), name...)
-	entry := binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(nil, uint32(len(span))), 1)
-	entry = append(entry, span...)
-	f.Add([]byte(magic), uint64(len(entry)), uint64(1)<<40, uint64(len(template)), uint32(3), uint32(len(span)), entry, template)
-	f.Add([]byte(magic), uint64(len(entry)), uint64(0), uint64(len(template)), uint32(3), uint32(1<<16|4), entry, template)
+	plain := Span{Record: Record{TraceID: otlp.TraceID{1}, ID: spanID(1), Start: 1}, Own: append(own(1), AppendFields(nil, name)...)}
+	short := Span{Record: Record{TraceID: otlp.TraceID{1}, ID: spanID(2), Start: 1, Template: 4}, Own: own(2)}
+	templates := common{nil, []byte(keys[0]), []byte(keys[1]), []byte(keys[2]), name}
+	whole := append(append(packedHead(resource("order"), templates), entry(plain)...), entry(short)...)
+	f.Add(whole)
+	f.Add(whole[:len(whole)-1])
+	f.Fuzz(func(t *testing.T, packed []byte) {
+		err := Unpack(packed, func(head, list []byte) error {
+			if len(list) == 0 {
+				t.Fatal("a request without spans")
+			}
+			var scanner otlp.Scanner
+			_, _ = scanner.Scan(append(head, list...), func(*otlp.Resource, *otlp.Span) error { return nil })
+			return nil
+		})
+		if err != nil && !errors.Is(err, errNotASpool) {
+			t.Fatal(err)
+		}
+	})
+}
+
+// Whatever a file holds, it is read or refused.
+func FuzzRead(f *testing.F) {
+	key := append(binary.NativeEndian.AppendUint32(nil, 1), 'n')
+	one := entry(Span{Record: Record{TraceID: otlp.TraceID{1}, ID: spanID(1), Start: 1, Template: 1}, Own: AppendInt(nil, keyN, 7)})
+	f.Add([]byte(magic), uint64(0), uint64(0), uint64(0), uint32(0), uint32(0), []byte{}, []byte{})
+	f.Add([]byte(magic), uint64(len(one)), uint64(1)<<40, uint64(len(key)), uint32(3), uint32(1), one, key)
+	f.Add([]byte(magic), uint64(len(one)), uint64(0), uint64(len(key)), uint32(3), uint32(1), one, key)
+	f.Add([]byte(magic), uint64(0), uint64(0), uint64(len(key)), uint32(3), uint32(1), one, key)
 	f.Fuzz(func(t *testing.T, head []byte, used0, used1, usedTemplates uint64, resourceSize, slot uint32, content, templates []byte) {
 		file := make([]byte, fileSize)
 		copy(file[magicAt:usedAt], head)
@@ -403,33 +492,33 @@ func FuzzRead(f *testing.F) {
 		binary.NativeEndian.PutUint32(file[resourceAt:], resourceSize)
 		binary.NativeEndian.PutUint32(file[slotAt(0):], slot)
 		copy(file[headSize:slotAt(0)], templates)
-		copy(file[slotAt(0)+4:slotAt(1)], content)
+		copy(file[slotAt(0)+slotHead:slotAt(1)], content)
 		copy(file[halfAt(0):], content)
 		left, err := read(file)
-		if err != nil {
-			return
+		if err != nil && !errors.Is(err, errNotASpool) {
+			t.Fatal(err)
 		}
 		for _, list := range left.lists {
-			if err := scan(list, func(*otlp.Span) {}); err != nil {
-				t.Fatalf("what was left is no request: %v", err)
+			if len(list) == 0 {
+				t.Fatal("a request without spans")
 			}
 		}
 	})
 }
 
 func BenchmarkBeginAndFinish(b *testing.B) {
-	s, err := Open(b.TempDir(), "order-0", nil)
+	s, err := Open(b.TempDir(), "order-0", nil, keys)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer s.Close()
 	b.ReportAllocs()
-	template, first := begun(s, 3)
-	end := otlp.AppendEnd(nil, 2, 0, "")
+	spans := []Span{span(s, 3)}
 	n := 0
 	for b.Loop() {
 		n++
-		s.Finish(2, end, Begun{s.Begin(1, template, first), template, first})
+		s.Begin(&spans[0])
+		s.Finish(2, nil, spans)
 		if n%1000 == 0 {
 			_ = s.Drain(func(_, _ []byte) error { return nil })
 		}
