@@ -53,8 +53,8 @@ bench-overload: build ## four times what the local stack sustains, for 20 s; it 
 bench-traces: build ## is each of 30,000 traces whole, through kills, retries and a redrive?
 	bin/ordbench run -q scenarios/bench/traces.yaml --runtime local
 
-bench-tracing: ## what tracing costs of the throughput, in PAIRS (16) pairs of runs
-	ORDBENCH_TRACING_PAIRS=$(or $(PAIRS),16) $(GO) test -run '^$$' -bench '^BenchmarkTracing$$' -benchtime 1x -timeout 30m -v ./cmd/ordbench
+bench-tracing: ## what tracing costs of the throughput, in RUNS (5) runs of a minute
+	ORDBENCH_TRACING_RUNS=$(or $(RUNS),5) $(GO) test -run '^$$' -bench '^BenchmarkTracing$$' -benchtime 1x -timeout 30m -v ./cmd/ordbench
 
 bench-load: ## the load engine beside wrk, hey, oha and k6, what of them is installed; ten minutes of a quiet machine, or ARGS="-only cost"
 	$(GO) build -o bin/bench-load ./loadgen/bench

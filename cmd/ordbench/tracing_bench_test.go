@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"os"
@@ -14,17 +13,13 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/ordbench/ordbench/reports"
 )
 
-// tracingRate is as much as leaves the processors some rest even where the host
-// is slow: with more than they can do orders queue up in one run and not in the
-// next, and whether they do is worth more than what is looked for.
-const tracingRate = 1500
-
+// tracingScenario is orders at a rate that leaves the processors some rest even
+// where the host is slow: with more than they can do orders queue up at one time
+// and not at another, and whether they do costs more than what is looked for.
 const tracingScenario = `name: tracing-cost
-description: The same orders, traced or not.
+description: Orders, of which those of every other half second are traced.
 seed: 7
 system:
   inventory: {replicas: 1, work: 0s, stock: 1000000}
@@ -34,54 +29,67 @@ traffic:
   customers: 5000
   mix: {place_order: 100%}
   phases:
-    - {name: load, rate: RATE/s, for: 10s}
+    - {name: load, rate: 1500/s, for: 60s}
 `
 
-// yardstick is the component whose work for an order has nothing to do with
-// tracing.
-const yardstick = "cache"
+// How the pulses of the program are measured: from when those of before are
+// through until they end.
+const (
+	pulse      = 500 * time.Millisecond // as in system/telemetry/pulse_bench.go
+	pulseFrom  = 150 * time.Millisecond
+	pulseUntil = 480 * time.Millisecond
+)
 
-// BenchmarkTracing says what tracing costs, in processor time for an order and so
-// of the throughput of who has no more of it: pairs of runs, one traced and one
-// not, in the order on, off, off, on. It counts all processes, ordbench's own with
-// its generator and its receiver of spans included, from a second after the load
-// began until it ended.
+// BenchmarkTracing says what tracing costs of the throughput: in processor time
+// for an order, of all processes, ordbench's own with its generator and its
+// receiver of spans included.
 //
-// What the host does to the speed of its cores from one run to the next is more
-// than tracing costs. So "cost" is in multiples of what the cache takes for an
-// order, which is the same work traced or not, and has the host in it as the rest
-// has. "raw" is without that. Of both there are the mean of the pairs, its
-// standard error, and the median.
+// What the host does to the speed of its cores from one run to the next is worth
+// more than that, as is how two boots of the same system differ. So the program
+// is built with tracing that pulsates: on for half a second, off for the next. The
+// result is the mean of the differences between each pulse with and the one after
+// it without, as a share of the latter's mean, and its standard error; the median
+// is there to tell whether a few did it. What tracing costs without having to be
+// on is not in it: branches, and the memory of spans, which the collector of
+// garbage has to look at.
 //
 //	make bench-tracing
-//	make bench-tracing PAIRS=40
+//	make bench-tracing RUNS=10
 func BenchmarkTracing(b *testing.B) {
-	pairs, err := strconv.Atoi(os.Getenv("ORDBENCH_TRACING_PAIRS"))
+	runs, err := strconv.Atoi(os.Getenv("ORDBENCH_TRACING_RUNS"))
 	if err != nil {
-		b.Skip("SKIPPED: it takes seven minutes; make bench-tracing runs it")
+		b.Skip("SKIPPED: it takes five minutes; make bench-tracing runs it")
 	}
-	ordbench := program(b)
+	ordbench := compiled(b, "ordbench-pulse", ".", "GOFLAGS=-tags=ordbench_pulse")
 	for b.Loop() {
-		var cost, raw []float64 // of each pair, percent
-		for pair := range pairs {
-			var of [2]bill // not traced, traced
-			for i := range 2 {
-				traced := (pair+i)%2 == 0
-				of[map[bool]int{true: 1}[traced]] = tracedRun(b, ordbench, traced)
+		var differences, off []float64
+		components := map[string]float64{}
+		for run := range runs {
+			pulses := pulsatingRun(b, ordbench)
+			for i := 0; i+1 < len(pulses); i++ {
+				with, without := pulses[i], pulses[i+1]
+				if !with.traced || without.traced || without.number != with.number+1 {
+					continue
+				}
+				differences = append(differences, with.all()-without.all())
+				off = append(off, without.all())
+				for component, us := range with.used {
+					components[component] += us - without.used[component]
+				}
 			}
-			plain, traced := of[0], of[1]
-			cost = append(cost, 100*(traced.relative()/plain.relative()-1))
-			raw = append(raw, 100*(traced.all/plain.all-1))
-			b.Logf("pair %d: %.0f us for an order traced, %.0f not, and of the cache %.1f and %.1f: it costs %+.1f%%",
-				pair+1, traced.all, plain.all, traced.yardstick, plain.yardstick, cost[pair])
+			mean, stderr := meanOf(differences)
+			base, _ := meanOf(off)
+			b.Logf("after run %d, %d pairs of pulses: %.0f us for an order without traces, %+.1f us with, +-%.1f", run+1, len(off), base, mean, stderr)
 		}
-		for what, list := range map[string][]float64{"cost": cost, "raw": raw} {
-			mean, stderr := meanOf(list)
-			slices.Sort(list)
-			b.ReportMetric(mean, "%-"+what+"-mean")
-			b.ReportMetric(stderr, "%-"+what+"-stderr")
-			b.ReportMetric((list[(pairs-1)/2]+list[pairs/2])/2, "%-"+what+"-median")
+		for component, us := range components {
+			b.Logf("%s: %+.1f us", component, us/float64(len(off)))
 		}
+		mean, stderr := meanOf(differences)
+		base, _ := meanOf(off)
+		slices.Sort(differences)
+		b.ReportMetric(100*mean/base, "%-mean")
+		b.ReportMetric(100*stderr/base, "%-stderr")
+		b.ReportMetric(100*differences[len(differences)/2]/base, "%-median")
 	}
 }
 
@@ -98,66 +106,58 @@ func meanOf(list []float64) (mean, stderr float64) {
 	return mean, math.Sqrt(squares / (n - 1) / n)
 }
 
-// bill is what a run took of the processor, in us for an accepted order.
-type bill struct{ all, yardstick float64 }
+// aPulse is what an order took in a pulse: us of the processor, by component, of
+// which ordbench itself is one.
+type aPulse struct {
+	number int64
+	traced bool
+	used   map[string]float64
+}
 
-// relative is what the rest takes where the yardstick takes 1.
-func (c bill) relative() float64 { return c.all/c.yardstick - 1 }
+func (p aPulse) all() (sum float64) {
+	for _, us := range p.used {
+		sum += us
+	}
+	return sum
+}
 
-// tracedRun plays the scenario, and watches what its processes take.
-func tracedRun(b *testing.B, ordbench string, traced bool) bill {
+// pulsatingRun plays the scenario, and measures the pulses of its load.
+func pulsatingRun(b *testing.B, ordbench string) (pulses []aPulse) {
 	b.Helper()
 	dir := b.TempDir()
 	scenario := filepath.Join(dir, "tracing.yaml")
-	if err := os.WriteFile(scenario, []byte(strings.Replace(tracingScenario, "RATE", strconv.Itoa(tracingRate), 1)), 0o600); err != nil {
+	if err := os.WriteFile(scenario, []byte(tracingScenario), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	cmd := exec.Command(ordbench, "run", "-q", scenario, "--runtime", "local", "--out", dir,
-		"--set", fmt.Sprintf("system.patterns.tracing=%t", traced))
+	cmd := exec.Command(ordbench, "run", "-q", scenario, "--runtime", "local", "--out", dir)
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	var looks []look
-	every := time.NewTicker(50 * time.Millisecond)
-	defer every.Stop()
-	for running := true; running; {
-		select {
-		case <-every.C:
-			looks = append(looks, lookAt(cmd.Process.Pid))
-		case err := <-ended:
-			if err != nil && cmd.ProcessState.ExitCode() != 3 { // on a busy machine it may be inconclusive
-				b.Fatal(err)
-			}
-			running = false
+	// The first seconds and the last are no part of it.
+	for begun := time.Now(); time.Since(begun) < 58*time.Second; {
+		next := time.Now().Truncate(pulse).Add(pulse)
+		time.Sleep(time.Until(next.Add(pulseFrom)))
+		from := lookAt(cmd.Process.Pid)
+		time.Sleep(time.Until(next.Add(pulseUntil)))
+		to := lookAt(cmd.Process.Pid)
+		if time.Since(begun) < 4*time.Second || time.Until(next.Add(pulse+pulseFrom)) < 0 {
+			continue // or this process itself did not get to look in time
 		}
+		p := aPulse{number: next.UnixMilli() / pulse.Milliseconds(), used: map[string]float64{}}
+		p.traced = p.number%2 == 0
+		for component, used := range to.used {
+			p.used[component] = float64((used - from.used[component]).Nanoseconds()) / 1e3 / (1500 * to.at.Sub(from.at).Seconds())
+		}
+		pulses = append(pulses, p)
 	}
-	var result reports.Result
-	text, err := os.ReadFile(filepath.Join(dir, "tracing-cost", "latest", "result.json"))
-	if err != nil {
+	if err := cmd.Wait(); err != nil && cmd.ProcessState.ExitCode() != 3 { // on a busy machine it may be inconclusive
 		b.Fatal(err)
 	}
-	if err := json.Unmarshal(text, &result); err != nil {
-		b.Fatal(err)
-	}
-	if (result.Traces != nil) != traced {
-		b.Fatalf("traced %t, and traces %v", traced, result.Traces)
-	}
-	boot, load := time.Duration(result.Run.BootMS)*time.Millisecond, time.Duration(result.Phases[0].EndMS)*time.Millisecond
-	begun := result.Run.StartedAt.Add(boot)
-	from, to := nearest(looks, begun.Add(time.Second)), nearest(looks, begun.Add(load))
-	orders := float64(result.Orders.Accepted) * to.at.Sub(from.at).Seconds() / load.Seconds()
-	micros := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 / orders }
-	all := time.Duration(0)
-	for component, time := range to.used {
-		all += time - from.used[component]
-	}
-	return bill{all: micros(all), yardstick: micros(to.used[yardstick] - from.used[yardstick])}
+	return pulses
 }
 
 // look is what the processes of a run have had of the processor at a moment, by
-// component; that of ordbench itself is "".
+// component.
 type look struct {
 	at   time.Time
 	used map[string]time.Duration
@@ -165,7 +165,7 @@ type look struct {
 
 // lookAt looks at a process and its children.
 func lookAt(pid int) look {
-	l := look{at: time.Now(), used: map[string]time.Duration{"": used(strconv.Itoa(pid))}}
+	l := look{at: time.Now(), used: map[string]time.Duration{"ordbench": used(strconv.Itoa(pid))}}
 	children, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, file := range children {
 		list, _ := os.ReadFile(file) // whoever has just ended counts no more
@@ -190,11 +190,4 @@ func used(pid string) (sum time.Duration) {
 		sum += time.Duration(n)
 	}
 	return sum
-}
-
-// nearest is the look nearest to a moment.
-func nearest(looks []look, at time.Time) look {
-	return slices.MinFunc(looks, func(a, b look) int {
-		return int(a.at.Sub(at).Abs() - b.at.Sub(at).Abs())
-	})
 }

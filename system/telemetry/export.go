@@ -17,10 +17,7 @@ import (
 	"github.com/ordbench/ordbench/system/telemetry/spool"
 )
 
-const (
-	exportEvery  = time.Second // spans are safe in the spool: nothing is urgent
-	exportWithin = 5 * time.Second
-)
+const exportWithin = 5 * time.Second
 
 // exporter sends what is in a spool, and what dead processes left beside it.
 type exporter struct {

@@ -227,6 +227,10 @@ func (t *transport) aimed(r *http.Request) *aim {
 
 // RoundTrip ends the span with the header of the answer.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !t.tracer.on() {
+		delete(r.Header, TraceparentField)
+		return t.base.RoundTrip(r)
+	}
 	a := t.aimed(r)
 	var span httpSpan
 	span.begin(t.tracer, around(r.Context()), time.Now(), a.common, ownURL, a.full)

@@ -25,7 +25,7 @@ func messaging(b []byte, operation, topic string) []byte {
 // of a batch is a trace of its own, linked to all of them. Call end with what
 // became of it.
 func (t *Tracer) Send(_ context.Context, topic string, origins []string) (end func(error)) {
-	if t == nil {
+	if !t.on() {
 		return func(error) {}
 	}
 	var own, parent spanContext
@@ -98,7 +98,7 @@ type Process struct {
 
 // Process begins the work of a group on a batch.
 func (t *Tracer) Process(group string) *Process {
-	if t == nil {
+	if !t.on() {
 		return nil
 	}
 	return &Process{tracer: t, group: group, start: nanos(time.Now()), bench: t.bench()}

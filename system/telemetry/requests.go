@@ -79,7 +79,7 @@ func (m *Requests) Route(name string, h http.Handler) http.Handler {
 		start := time.Now()
 		var seen *statusWriter
 		var span *httpSpan
-		if m.tracer == nil {
+		if !m.tracer.on() {
 			seen = &statusWriter{ResponseWriter: w}
 		} else {
 			both := &tracedWriter{statusWriter: statusWriter{ResponseWriter: w}}
