@@ -9,8 +9,8 @@ import (
 const mostKept = 128 << 20
 
 // backlog is the export requests that have come and were not read yet, oldest
-// first. To read one takes four times what it takes to keep it, and during a
-// run the system under test needs the processor.
+// first. To read one takes more than to keep it, and during a run the system
+// under test needs the processor.
 type backlog struct {
 	mu       sync.Mutex
 	requests []arrival
@@ -24,8 +24,7 @@ type arrival struct {
 	at      time.Time
 }
 
-// keep adds a request, and returns the oldest that there is no more
-// room for.
+// keep adds a request, and returns the oldest that there is no more room for.
 func (l *backlog) keep(request []byte, at time.Time) (tooMany []arrival) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -78,18 +78,24 @@ func Collect(ctx context.Context, cfg *system.Config, book *traces.Book, endpoin
 // take is given the spans of our own services, so that nobody needs to be told
 // what is wrong with them: the book says it in the end.
 func (c *Collector) take(request []byte) {
-	for _, f := range []*otlp.Forwarder{c.forward, c.beside.Load()} {
-		if f == nil {
-			continue
+	beside := c.beside.Load()
+	sendOn := func(request []byte) {
+		if c.forward != nil {
+			c.forward.Send(request)
 		}
-		if !spool.IsPacked(request) {
-			f.Send(request)
-			continue
+		if beside != nil {
+			beside.Send(request)
 		}
+	}
+	switch {
+	case c.forward == nil && beside == nil:
+	case spool.IsPacked(request):
 		_ = spool.Unpack(request, func(head, spans []byte) error { // if it is not well, the book says so
-			f.Send(append(head, spans...))
+			sendOn(append(head, spans...))
 			return nil
 		})
+	default:
+		sendOn(request)
 	}
 	if c.book != nil {
 		c.book.Take(request)

@@ -21,7 +21,7 @@ import (
 const TraceparentField = "Traceparent"
 
 // httpSpan is the span of an exchange over HTTP, and of a request that is
-// served the context.
+// served the context. A nil one is none.
 type httpSpan struct {
 	context.Context
 	tracer  *Tracer
