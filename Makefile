@@ -32,8 +32,9 @@ check: vet lint compile ## what every change must pass: build, vet, lint, import
 compile: build ## compile bin/ordbench and, with the race detector, every test
 	$(GO) list -race -test -deps -export ./... >/dev/null
 
-vet: ## go vet
+vet: ## go vet, and of what only bench-tracing builds
 	$(STATIC) $(GO) vet ./...
+	$(STATIC) $(GO) vet -tags ordbench_pulse ./system/telemetry
 
 lint: ## golangci-lint, at the pinned version
 	$(STATIC) $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT) run

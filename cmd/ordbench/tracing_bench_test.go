@@ -49,9 +49,11 @@ const (
 // is built with tracing that pulsates: on for half a second, off for the next. The
 // result is the mean of the differences between each pulse with and the one after
 // it without, as a share of the latter's mean, and its standard error; the median
-// is there to tell whether a few did it. What tracing costs without having to be
-// on is not in it: branches, and the memory of spans, which the collector of
-// garbage has to look at.
+// is there to tell whether a few did it. A pulse has the export of a whole half
+// second in it but only 330 ms of its orders, so that exports count half as much
+// again as they cost. What tracing costs without having to be on is not in it:
+// branches, and the memory of spans, which the collector of garbage has to look
+// at.
 //
 //	make bench-tracing
 //	make bench-tracing RUNS=10

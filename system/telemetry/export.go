@@ -56,7 +56,7 @@ func startExporter(cfg Tracing, box *spool.Spool, reg prometheus.Registerer, log
 func (e *exporter) run() {
 	defer close(e.ended)
 	defer e.post.client.CloseIdleConnections()
-	tick := time.NewTicker(exportEvery)
+	tick := time.NewTimer(untilExport())
 	defer tick.Stop()
 	recovered, failing := e.dir == "", false
 	for {
@@ -69,6 +69,7 @@ func (e *exporter) run() {
 		case <-tick.C:
 		case <-e.box.Wake():
 		}
+		tick.Reset(untilExport())
 		if !recovered {
 			if err := spool.Recover(e.dir, e.post.as(context.Background(), otlp.MediaType)); err != nil {
 				e.log.Debug("recover spans", "error", err)

@@ -9,8 +9,13 @@ import "time"
 // do the same with it and without it.
 const Pulse = 500 * time.Millisecond
 
-// exportEvery is short, so that what a pulse costs is in it.
-const exportEvery = 50 * time.Millisecond
+// untilExport has the exports fall into the pulses, as many of them as there
+// are otherwise, one a second, and each with all that one pulse made.
+func untilExport() time.Duration {
+	const at = Pulse / 2
+	now := time.Duration(time.Now().UnixNano())
+	return 2*Pulse - (now-at)%(2*Pulse)
+}
 
 // on tells whether tracing is on.
 func (t *Tracer) on() bool {
