@@ -21,3 +21,21 @@ func TestValidateNamesEveryProblem(t *testing.T) {
 		}
 	}
 }
+
+func TestBatchSize(t *testing.T) {
+	for _, row := range []struct {
+		work time.Duration
+		want int
+	}{
+		{0, 256},
+		{100 * time.Microsecond, 256},
+		{time.Millisecond, 160},
+		{2 * time.Millisecond, 80},
+		{5 * time.Millisecond, 32},
+		{time.Second, 32},
+	} {
+		if got := batchSize(row.work); got != row.want {
+			t.Errorf("of %s each: %d, want %d", row.work, got, row.want)
+		}
+	}
+}

@@ -26,9 +26,19 @@ import (
 )
 
 const (
-	maxBatch       = 32                     // events per transaction: more would hold up a rebalance
+	maxBatch       = 256                    // events per transaction: a commit's fsync is shared by that many
+	minBatch       = 32                     // where they take long
+	batchWork      = 160 * time.Millisecond // beside the database: more would hold up a rebalance
 	commitInterval = 250 * time.Millisecond // of offsets: what a kill makes come again
 )
+
+// batchSize is the most events per transaction where each takes so much work.
+func batchSize(work time.Duration) int {
+	if work <= 0 {
+		return maxBatch
+	}
+	return max(minBatch, min(maxBatch, int(batchWork/work)))
+}
 
 // Run serves until ctx ends, then stops in order: the batch in hand is
 // decided and committed, requests that are open get their answer, and what
@@ -102,7 +112,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return bus.Consume(ctx, bus.ConsumerConfig{
 			Brokers: cfg.Brokers, Group: events.InventoryGroup, Member: cfg.Replica,
 			Topics:   []string{events.OrdersTopic, events.PaymentTopic},
-			MaxBatch: maxBatch, Concurrency: cfg.Concurrency, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Points: consumerPoints, Hasty: !cfg.Backoff, Aside: aside, Log: log,
+			MaxBatch: batchSize(cfg.Work), Concurrency: cfg.Concurrency, CommitInterval: commitInterval, DrainTimeout: cfg.Grace, Points: consumerPoints, Hasty: !cfg.Backoff, Aside: aside, Log: log,
 			OnReady: func() {
 				ready.Reached("partitions")
 				log.Info("ready", "listen", cfg.Listen)
