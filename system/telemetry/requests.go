@@ -58,6 +58,26 @@ type series struct {
 	duration prometheus.Observer
 }
 
+func (s series) observe(took time.Duration) {
+	s.count.Inc()
+	s.duration.Observe(took.Seconds())
+}
+
+// Counter counts answers to a route with a code, which somebody else gives than a
+// handler, by the time that they took.
+func (m *Requests) Counter(route string, code int) func(took time.Duration) {
+	s := m.series(route, code)
+	return s.observe
+}
+
+func (m *Requests) series(route string, code int) series {
+	label := strconv.Itoa(code)
+	return series{
+		count:    m.count.WithLabelValues(route, label),
+		duration: m.duration.WithLabelValues(route, label),
+	}
+}
+
 // Route counts what h answers under the given name, which must be one of few:
 // a pattern, never a path.
 func (m *Requests) Route(name string, h http.Handler) http.Handler {
@@ -66,11 +86,7 @@ func (m *Requests) Route(name string, h http.Handler) http.Handler {
 		if s, ok := known.Load(code); ok {
 			return s.(series)
 		}
-		label := strconv.Itoa(code)
-		s := series{
-			count:    m.count.WithLabelValues(name, label),
-			duration: m.duration.WithLabelValues(name, label),
-		}
+		s := m.series(name, code)
 		known.Store(code, s)
 		return s
 	}
@@ -93,9 +109,7 @@ func (m *Requests) Route(name string, h http.Handler) http.Handler {
 			code := seen.outcome(r, p)
 			took := time.Since(start)
 			span.end(start.Add(took), code, code >= http.StatusInternalServerError || code == StatusHungUp, nil)
-			s := find(code)
-			s.count.Inc()
-			s.duration.Observe(took.Seconds())
+			find(code).observe(took)
 			if p != nil {
 				panic(p) // net/http closes the connection
 			}

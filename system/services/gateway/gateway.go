@@ -143,6 +143,12 @@ func (g *gateway) close() {
 	}
 }
 
+// The routes that the turnstile knows too.
+const (
+	routePlace = "POST /orders"
+	routeRead  = "GET /orders/{id}"
+)
+
 // handler routes and counts the API. What matches no route is counted as one.
 func (g *gateway) handler(requests *telemetry.Requests) http.Handler {
 	mux := http.NewServeMux()
@@ -240,11 +246,17 @@ func (g *gateway) admit(w http.ResponseWriter, r *http.Request, client netip.Add
 	return d.Allowed
 }
 
+// What the answer to a request that was shed says.
+const (
+	shedRetry  = time.Second
+	shedDetail = "there is more to do than can be done in time"
+)
+
 // explain answers for an exchange that brought no answer.
 func (g *gateway) explain(w http.ResponseWriter, r *http.Request, u *upstream, err error) {
 	switch {
 	case errors.Is(err, resilience.ErrShed):
-		g.refuse(w, http.StatusServiceUnavailable, byShedding, time.Second, "there is more to do than can be done in time")
+		g.refuse(w, http.StatusServiceUnavailable, byShedding, shedRetry, shedDetail)
 		return
 	case errors.Is(err, resilience.ErrFull):
 		g.refuse(w, http.StatusServiceUnavailable, byBulkhead, time.Second, "the places for calls to the "+u.name+" service are taken")

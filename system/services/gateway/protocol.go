@@ -3,7 +3,6 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -23,7 +22,8 @@ import (
 // without a word.
 type watched struct {
 	net.Listener
-	audit *telemetry.Audit
+	audit     *telemetry.Audit
+	turnstile *turnstile
 }
 
 func (l watched) Accept() (net.Conn, error) {
@@ -31,7 +31,7 @@ func (l watched) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &watchedConn{TCPConn: c.(*net.TCPConn), audit: l.audit}, nil
+	return &watchedConn{TCPConn: c.(*net.TCPConn), audit: l.audit, turnstile: l.turnstile}, nil
 }
 
 // watch has srv tell the connections of a watched listener where they are.
@@ -46,6 +46,9 @@ func watch(srv *http.Server) {
 			c := c.(*watchedConn)
 			c.begun.Store(false)
 			c.headed.Store(false)
+			if c.stand == handed {
+				c.stand = settled
+			}
 		}
 	}
 	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -61,11 +64,14 @@ func watch(srv *http.Server) {
 // refused, where a reset would take the answer from it.
 type watchedConn struct {
 	*net.TCPConn
-	audit  *telemetry.Audit
-	begun  atomic.Bool // a part of it has come
-	headed atomic.Bool // its header is complete
-	over   atomic.Bool // the last word is said
-	last   atomic.Bool // the client asks for nothing more
+	audit     *telemetry.Audit
+	turnstile *turnstile
+	stand     stand       // of who reads: one at a time
+	first     byte        // of the next request, ahead of it
+	begun     atomic.Bool // a part of it has come
+	headed    atomic.Bool // its header is complete
+	over      atomic.Bool // the last word is said
+	last      atomic.Bool // the client asks for nothing more
 }
 
 // lingerFor and lingerBytes bound how long and how much of what a client still
@@ -87,30 +93,23 @@ func (c *watchedConn) Close() error {
 	return c.TCPConn.Close()
 }
 
-func (c *watchedConn) Read(b []byte) (int, error) {
-	n, err := c.TCPConn.Read(b)
+// has is told of what a read brings net/http.
+func (c *watchedConn) has(n int, err error) {
 	if n > 0 {
 		c.begun.Store(true)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) && c.begun.Load() && !c.headed.Load() {
 		c.tooSlow()
 	}
-	return n, err
 }
 
 // tooSlow answers a request whose header is not complete; net/http ends the
 // connection after that.
 func (c *watchedConn) tooSlow() {
 	problem := endpoint.NewProblem(http.StatusRequestTimeout, "slow", "the header did not arrive in time")
-	c.refused("slow", problem.Status, problem.Detail)
-	text, _ := json.Marshal(problem) // strings and a number
-	answer := http.Response{
-		StatusCode: problem.Status, ProtoMajor: 1, ProtoMinor: 1, Close: true,
-		Header:        http.Header{"Content-Type": {"application/problem+json"}, "Cache-Control": {"no-store"}},
-		ContentLength: int64(len(text)), Body: io.NopCloser(bytes.NewReader(text)),
-	}
+	c.record("slow", problem.Status, problem.Detail)
 	_ = c.SetWriteDeadline(time.Now().Add(time.Second))
-	_ = answer.Write(c.TCPConn) // a client that is gone misses nothing
+	_, _ = c.TCPConn.Write(rawAnswer(problem, true, http.Header{})) // a client that is gone misses nothing
 	c.over.Store(true)
 }
 
@@ -123,12 +122,12 @@ func (c *watchedConn) Write(b []byte) (int, error) {
 	const errors = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 	if status, _, found := bytes.Cut(b[:min(len(b), 200)], []byte(errors)); found && bytes.HasPrefix(status, []byte("HTTP/1.1 4")) {
 		text := strings.TrimPrefix(string(status), "HTTP/1.1 ")
-		c.refused("protocol", int(text[0]-'0')*100+int(text[1]-'0')*10+int(text[2]-'0'), text)
+		c.record("protocol", int(text[0]-'0')*100+int(text[1]-'0')*10+int(text[2]-'0'), text)
 	}
 	return c.TCPConn.Write(b)
 }
 
-func (c *watchedConn) refused(reason string, status int, detail string) {
+func (c *watchedConn) record(reason string, status int, detail string) {
 	client, _, _ := net.SplitHostPort(c.RemoteAddr().String())
 	c.audit.Refused(context.Background(), telemetry.Refusal{Reason: reason, Status: status, Client: client, Detail: detail})
 }

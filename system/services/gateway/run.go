@@ -52,8 +52,9 @@ func run(ctx context.Context, cfg Config, lim limits, log *slog.Logger) error {
 		api.Close()
 		return errors.Join(fmt.Errorf("gateway: %w", err), closeAll())
 	}
+	requests := telemetry.NewRequests(reg).Traced(tracer, g.believes)
 	srv := &http.Server{
-		Handler:           g.handler(telemetry.NewRequests(reg).Traced(tracer, g.believes)),
+		Handler:           g.handler(requests),
 		MaxHeaderBytes:    lim.headerBytes,
 		ReadHeaderTimeout: lim.headerWithin,
 		ReadTimeout:       lim.bodyWithin,
@@ -64,7 +65,9 @@ func run(ctx context.Context, cfg Config, lim limits, log *slog.Logger) error {
 	watch(srv)
 	log.Info("gateway serves", "listen", api.Addr().String(), "admin", health.Addr().String())
 	err = lifecycle.Service{
-		Front: []lifecycle.Task{func(ctx context.Context) error { return endpoint.Serve(ctx, watched{api, g.audit}, srv, cfg.Grace) }},
+		Front: []lifecycle.Task{func(ctx context.Context) error {
+			return endpoint.Serve(ctx, watched{api, g.audit, g.turnstile(requests)}, srv, cfg.Grace)
+		}},
 		// Health outlives the API, so that an end can be watched.
 		Back:  []lifecycle.Task{func(ctx context.Context) error { return admin.ServeOn(ctx, health) }},
 		Close: closeAll,
