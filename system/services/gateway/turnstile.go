@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -73,7 +74,7 @@ func (t *turnstile) refuses(w whole) (count func(took time.Duration), yes bool) 
 	default:
 		return nil, false
 	}
-	return count, t.ask(priority) == resilience.ErrShed
+	return count, errors.Is(t.ask(priority), resilience.ErrShed)
 }
 
 // stand is where a connection is, as far as its reads tell.
