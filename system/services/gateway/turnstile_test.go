@@ -268,7 +268,7 @@ func TestTheTurnstileFindsTheStreamAgain(t *testing.T) {
 // A connection is given the times that net/http gives it.
 func TestTheTurnstileKeepsToTheDeadlines(t *testing.T) {
 	t.Run("of a header", func(t *testing.T) {
-		c := newDoor(t, func(l *limits) { l.headerWithin = 200 * time.Millisecond }).dial(t)
+		c := newDoor(t, func(l *limits) { l.headerWithin = 500 * time.Millisecond }).dial(t)
 		c.write(aRead)
 		c.want("GET /orders/7")
 		c.write(aRead)
@@ -280,10 +280,10 @@ func TestTheTurnstileKeepsToTheDeadlines(t *testing.T) {
 		}
 	})
 	t.Run("of a client that asks for nothing more", func(t *testing.T) {
-		c := newDoor(t, func(l *limits) { l.idle = 500 * time.Millisecond }).dial(t)
+		c := newDoor(t, func(l *limits) { l.idle = time.Second }).dial(t)
 		c.write(aRead)
 		c.want("GET /orders/7")
-		for begun := time.Now(); time.Since(begun) < time.Second; {
+		for begun := time.Now(); time.Since(begun) < 1500*time.Millisecond; {
 			c.write(aRead)
 			c.want("refused")
 		}
