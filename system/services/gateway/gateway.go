@@ -143,10 +143,10 @@ func (g *gateway) close() {
 	}
 }
 
-// The routes that the turnstile knows too.
+// The paths that the turnstile knows too.
 const (
-	routePlace = "POST /orders"
-	routeRead  = "GET /orders/{id}"
+	ordersPath = "/orders"
+	orderPath  = "/orders/{id}"
 )
 
 // handler routes and counts the API. What matches no route is counted as one.
@@ -161,9 +161,9 @@ func (g *gateway) handler(requests *telemetry.Requests) http.Handler {
 			endpoint.NewProblem(http.StatusMethodNotAllowed, "method", r.Method+" is not for "+path).Write(w)
 		})
 	}
-	route("/orders", "GET, HEAD, POST", g.order, http.MethodGet, http.MethodPost)
-	route("/orders/{id}", "GET, HEAD", g.order, http.MethodGet)
-	route("/orders/{id}/cancel", "POST", g.order, http.MethodPost)
+	route(ordersPath, "GET, HEAD, POST", g.order, http.MethodGet, http.MethodPost)
+	route(orderPath, "GET, HEAD", g.order, http.MethodGet)
+	route(orderPath+"/cancel", "POST", g.order, http.MethodPost)
 	route("/stock/{sku}", "GET, HEAD", g.inventory, http.MethodGet)
 	mux.Handle("GET /openapi.json", requests.Route("GET /openapi.json", http.HandlerFunc(describe)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {

@@ -36,8 +36,8 @@ func (g *gateway) turnstile(requests *telemetry.Requests) *turnstile {
 	return &turnstile{
 		ask:     g.order.pool.Refuses,
 		refused: g.metrics.refused.WithLabelValues(byShedding),
-		place:   requests.Counter(routePlace, http.StatusServiceUnavailable),
-		read:    requests.Counter(routeRead, http.StatusServiceUnavailable),
+		place:   requests.Counter(http.MethodPost+" "+ordersPath, http.StatusServiceUnavailable),
+		read:    requests.Counter(http.MethodGet+" "+orderPath, http.StatusServiceUnavailable),
 		answer: rawAnswer(endpoint.NewProblem(http.StatusServiceUnavailable, byShedding, shedDetail), false,
 			http.Header{refusedBy: {byShedding}, "Retry-After": {seconds(shedRetry)}}),
 		within: g.limits.readWithin,
@@ -61,13 +61,15 @@ func rawAnswer(p endpoint.Problem, last bool, header http.Header) []byte {
 	return b.Bytes()
 }
 
+var ordersPrefix = []byte(ordersPath + "/")
+
 // refuses tells whether a request has no chance, and how that is counted.
 func (t *turnstile) refuses(w whole) (count func(took time.Duration), yes bool) {
 	var priority resilience.Priority
-	switch id, one := bytes.CutPrefix(w.target, []byte("/orders/")); {
+	switch id, one := bytes.CutPrefix(w.target, ordersPrefix); {
 	case w.modest:
 		return nil, false
-	case string(w.method) == http.MethodPost && string(w.target) == "/orders":
+	case string(w.method) == http.MethodPost && string(w.target) == ordersPath:
 		count, priority = t.place, resilience.High
 	case string(w.method) == http.MethodGet && one && all(id, inName):
 		count, priority = t.read, resilience.Middle
@@ -103,35 +105,26 @@ func (c *watchedConn) Read(b []byte) (int, error) {
 // refused takes note of what has come, and answers it if it is refused.
 func (c *watchedConn) refused(b []byte) bool {
 	switch c.stand {
-	case settled:
-		w, ok := readWhole(b)
-		if ok && c.refuse(w) {
-			return true
-		}
-		c.hand(ok)
-	case unread:
-		_, ok := readWhole(b)
-		c.hand(ok)
-	case ahead:
-		_, ok := readWhole(append([]byte{c.first}, b...))
-		c.hand(ok)
+	case unsure:
+		return false
 	case handed:
 		// So net/http looks whether a client is still there, and a quick one
 		// asks for more before it has stopped.
-		if len(b) == 1 {
+		if c.stand = unsure; len(b) == 1 {
 			c.stand, c.first = ahead, b[0]
-			break
 		}
-		c.stand = unsure
+		return false
+	case ahead:
+		b = append([]byte{c.first}, b...)
 	}
-	return false
-}
-
-// hand says whether what net/http gets to read is one whole request.
-func (c *watchedConn) hand(whole bool) {
-	if c.stand = unsure; whole {
+	w, ok := readWhole(b)
+	if ok && c.stand == settled && c.refuse(w) {
+		return true
+	}
+	if c.stand = unsure; ok {
 		c.stand = handed
 	}
+	return false
 }
 
 // refuse refuses a request, if it has no chance. A connection that does not take

@@ -174,6 +174,8 @@ func TestTheTurnstileRefusesOrdersAndReadsOfThem(t *testing.T) {
 	d.open.Store(false)
 	c.write(aPlace)
 	c.want("refused")
+	c.write("GET /stock/sku-0001 HTTP/1.1\r\nHost: x\r\n\r\n")
+	c.want("GET /stock/sku-0001") // by now what was refused is counted
 
 	text := httptest.NewRecorder()
 	promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{}).ServeHTTP(text, httptest.NewRequest(http.MethodGet, "/metrics", nil))

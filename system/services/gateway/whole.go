@@ -21,7 +21,7 @@ const (
 // field, a control character. net/http reads all that is read here, and in the
 // same way; FuzzReadWhole holds it to that.
 func readWhole(b []byte) (w whole, ok bool) {
-	line, rest, found := cutLine(b)
+	line, rest, found := bytes.Cut(b, newline)
 	if !found {
 		return whole{}, false
 	}
@@ -37,7 +37,7 @@ func readWhole(b []byte) (w whole, ok bool) {
 	}
 	hosts, lengths, size := 0, 0, 0
 	for range wholeFields {
-		if line, rest, found = cutLine(rest); !found {
+		if line, rest, found = bytes.Cut(rest, newline); !found {
 			return whole{}, false
 		}
 		if len(line) == 0 {
@@ -74,8 +74,6 @@ var (
 	colon   = []byte(":")
 	newline = []byte("\r\n")
 )
-
-func cutLine(b []byte) (line, rest []byte, found bool) { return bytes.Cut(b, newline) }
 
 // is tells whether a field has a name, which is given in small letters.
 func is(field []byte, name string) bool {
